@@ -1,0 +1,351 @@
+//! The sections on x86-64. Asm only; the contract is in the parent module.
+//!
+//! Registers by name in all of them: `t` descriptor, `s` shard index then base, `c` slot,
+//! `h` header word. A window begins after label 3 and ends at label 4; the instruction
+//! before 4 is the commit store, or a branch that leaves without one.
+//!
+//! The header is read and written as one 64-bit word, so that the next operation's load is
+//! forwarded from this one's store: that forwarding is what a pop and push pair waits for.
+//!
+//! # Safety
+//! File-wide: no window calls, pushes or pops (options `nostack`); every operand is a
+//! register, so nothing is addressed through the stack pointer. Memory stays clobbered
+//! (no `nomem`, no `readonly`), so the compiler moves no access across a section.
+#![allow(unsafe_code)]
+
+use super::{Anchor, CID_BITS};
+use crate::abi::{CPU_ID, NODE_ID, RSEQ_CS, SIGNATURE};
+use core::arch::asm;
+
+/// A section: arms its descriptor, runs `$body` as the window, and restarts when aborted.
+/// The descriptor goes to `__rseq_cs`, where debuggers look for it, and the abort code with
+/// its signature, shown as an undefined instruction, out of the way of the hot path.
+macro_rules! section {
+    ([$($body:literal),+ $(,)?], $($operand:tt)*) => {
+        asm!(
+            "lea {t}, [rip + 66f]",
+            "2:",
+            "mov qword ptr fs:[{area} + {RSEQ_CS}], {t}",
+            "3:",
+            $($body,)+
+            "4:",
+            ".pushsection __rseq_cs, \"aw\"",
+            ".balign 32",
+            "66: .long 0, 0",
+            ".quad 3b, 4b - 3b, 5f",
+            ".popsection",
+            ".pushsection .text.rseq_preempted_or_signalled, \"ax\"",
+            ".byte 0x0f, 0xb9, 0x3d",
+            ".long {SIGNATURE}",
+            "5: jmp 2b",
+            ".popsection",
+            t = out(reg) _,
+            RSEQ_CS = const RSEQ_CS,
+            SIGNATURE = const SIGNATURE,
+            CPU_ID = const CPU_ID,
+            NODE_ID = const NODE_ID,
+            CID_BITS = const CID_BITS,
+            $($operand)*
+            options(nostack),
+        )
+    };
+}
+
+/// Pops an object of `class`: its address, or an odd word when there is none.
+///
+/// # Safety
+/// `anchor` leads to this process's areas and to a table whose entries up to the largest
+/// possible index are bases of shards; `class` is below [`super::HEADERS`].
+#[inline(always)]
+#[must_use]
+pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
+    let object: usize;
+    // SAFETY: CID-EXCLUSIVE makes the shard ours within the window; the addresses are in it
+    // by the caller's promise, and the sentinel keeps `cur - 1` inside the class.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "mov {c:e}, dword ptr fs:[{index}]",
+                "shl {s}, {CID_BITS}",
+                "mov {o:e}, 1",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {h}, qword ptr [{s} + {class}*8]",
+                "movzx {c:e}, {h:x}",
+                "mov {o}, qword ptr [{s} + {c}*8 - 8]",
+                "test {o:l}, 1",
+                "jnz 4f",
+                "add {h}, {k}",
+                "mov qword ptr [{s} + {class}*8], {h}",
+            ],
+            s = out(reg) _, c = out(reg) _, h = out(reg) _, o = out(reg) object,
+            k = in(reg) u64::from(u32::MAX),
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    object
+}
+
+/// Pushes `object` to `class`; false when the class is full or there is no shard.
+///
+/// # Safety
+/// As [`pop`]; the caller gives up `object`, which is of that class.
+#[inline(always)]
+#[must_use]
+pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
+    let room: u64;
+    // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "mov {c:e}, dword ptr fs:[{index}]",
+                "shl {s}, {CID_BITS}",
+                "xor {e:e}, {e:e}",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {h}, qword ptr [{s} + {class}*8]",
+                "mov {e:e}, {h:e}",
+                "shr {e:e}, 16",
+                "movzx {c:e}, {h:x}",
+                "sub {e:e}, {c:e}",
+                "je 4f",
+                "mov qword ptr [{s} + {c}*8], {p}",
+                "add {h}, {k}",
+                "mov qword ptr [{s} + {class}*8], {h}",
+            ],
+            s = out(reg) _, c = out(reg) _, h = out(reg) _, e = out(reg) room,
+            k = in(reg) (1u64 << 32) + 1, p = in(reg) object,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    room != 0
+}
+
+/// Pops up to `max` objects of `class`, whose first slot is `begin`, into `buf`; the lowest
+/// slot first. Returns how many.
+///
+/// # Safety
+/// As [`pop`]; `buf` has room for `max` words, and `begin` is the class's.
+#[inline(never)]
+pub unsafe fn pop_batch(
+    anchor: &Anchor,
+    class: usize,
+    begin: usize,
+    buf: *mut usize,
+    max: usize,
+) -> usize {
+    let mut popped: usize;
+    // SAFETY: as in `pop`; at most `cur - begin` slots are read and `max` words written. A
+    // stopped shard's `cur` is 1, below every `begin`, and the comparison is signed.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "mov {c:e}, dword ptr fs:[{index}]",
+                "shl {s}, {CID_BITS}",
+                "xor {n:e}, {n:e}",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {h}, qword ptr [{s} + {class}*8]",
+                "movzx {c:e}, {h:x}",
+                "mov {x}, {c}",
+                "sub {x}, {begin}",
+                "jle 4f",
+                "cmp {x}, {max}",
+                "cmova {x}, {max}",
+                "sub {c}, {x}",
+                "lea {c}, [{s} + {c}*8]",
+                "sub {h}, {x}",
+                "7:",
+                "mov {v}, qword ptr [{c} + {n}*8]",
+                "mov qword ptr [{buf} + {n}*8], {v}",
+                "inc {n}",
+                "cmp {n}, {x}",
+                "jb 7b",
+                "mov qword ptr [{s} + {class}*8], {h}",
+            ],
+            s = out(reg) _, c = out(reg) _, h = out(reg) _, n = out(reg) popped,
+            x = out(reg) _, v = out(reg) _,
+            begin = in(reg) begin, buf = in(reg) buf, max = in(reg) max,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    popped
+}
+
+/// Pushes as many of `len` objects from `buf` to `class` as fit, the first one lowest.
+/// Returns how many, counted from the beginning of `buf`.
+///
+/// # Safety
+/// As [`push`], for each of them; `buf` holds `len` words.
+#[inline(never)]
+pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: usize) -> usize {
+    let mut pushed: usize;
+    // SAFETY: as in `push`; at most `end - cur` slots are written.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "mov {c:e}, dword ptr fs:[{index}]",
+                "shl {s}, {CID_BITS}",
+                "xor {n:e}, {n:e}",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {h}, qword ptr [{s} + {class}*8]",
+                "movzx {c:e}, {h:x}",
+                "mov {x:e}, {h:e}",
+                "shr {x:e}, 16",
+                "sub {x}, {c}",
+                "cmp {x}, {len}",
+                "cmova {x}, {len}",
+                "test {x}, {x}",
+                "jz 4f",
+                "lea {c}, [{s} + {c}*8]",
+                "add {h}, {x}",
+                "7:",
+                "mov {v}, qword ptr [{buf} + {n}*8]",
+                "mov qword ptr [{c} + {n}*8], {v}",
+                "inc {n}",
+                "cmp {n}, {x}",
+                "jb 7b",
+                "mov qword ptr [{s} + {class}*8], {h}",
+            ],
+            s = out(reg) _, c = out(reg) _, h = out(reg) _, n = out(reg) pushed,
+            x = out(reg) _, v = out(reg) _,
+            buf = in(reg) buf, len = in(reg) len,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    pushed
+}
+
+/// Sets `cur` and `end` of `class` to `new` if they are `expected` (both as
+/// [`super::Header::shape`]), and writes the sentinel before slot `begin`.
+///
+/// # Safety
+/// As [`pop`]; `begin` is the class's, `new` lies within its slots, and all slots from `begin`
+/// to `new`'s `cur` hold objects (none, or the ones that are there).
+#[inline(never)]
+pub unsafe fn reshape(
+    anchor: &Anchor,
+    class: usize,
+    begin: usize,
+    expected: u32,
+    new: u32,
+) -> bool {
+    let mut done: u64;
+    // SAFETY: as in `pop`; the sentinel's slot belongs to the class and never holds an object.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "mov {c:e}, dword ptr fs:[{index}]",
+                "shl {s}, {CID_BITS}",
+                "xor {d:e}, {d:e}",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {h}, qword ptr [{s} + {class}*8]",
+                "cmp {h:e}, {expected:e}",
+                "jne 4f",
+                "xor {h}, {flip}",
+                "mov {d:e}, 1",
+                "mov qword ptr [{s} + {begin}*8 - 8], {d}",
+                "mov qword ptr [{s} + {class}*8], {h}",
+            ],
+            s = out(reg) _, c = out(reg) _, h = out(reg) _, d = out(reg) done,
+            expected = in(reg) u64::from(expected), flip = in(reg) u64::from(expected ^ new),
+            begin = in(reg) begin,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    done != 0
+}
+
+/// Takes the bits of `mask` that are set in `word`, if the current shard is `owner`.
+///
+/// # Safety
+/// As [`pop`]; `word` is changed only by sections that compare with the same `owner`.
+#[inline(always)]
+#[must_use]
+pub unsafe fn take(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64) -> Option<u64> {
+    let mut taken: u64;
+    let mut is_owner: u64;
+    // SAFETY: the owner check inside the window makes the word ours (CID-EXCLUSIVE).
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "shl {s:e}, {CID_BITS}",
+                "xor {d:e}, {d:e}",
+                "add {s:e}, dword ptr fs:[{index}]",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "cmp {s:e}, dword ptr [{owner}]",
+                "jne 4f",
+                "mov {d:e}, 1",
+                "mov {s}, qword ptr [{word}]",
+                "mov {w}, {s}",
+                "and {w}, {mask}",
+                "xor {s}, {w}",
+                "mov qword ptr [{word}], {s}",
+            ],
+            s = out(reg) _, w = out(reg) taken, d = out(reg) is_owner,
+            owner = in(reg) owner, word = in(reg) word, mask = in(reg) mask,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+        );
+    }
+    (is_owner != 0).then_some(taken)
+}
+
+/// Sets the bits of `mask` in `word`, if the current shard is `owner`; returns the word as it
+/// was before.
+///
+/// # Safety
+/// As [`take`].
+#[inline(always)]
+#[must_use]
+pub unsafe fn put(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64) -> Option<u64> {
+    let mut before: u64;
+    let mut is_owner: u64;
+    // SAFETY: as in `take`.
+    unsafe {
+        section!(
+            [
+                "mov {s:e}, dword ptr fs:[{area} + {NODE_ID}]",
+                "shl {s:e}, {CID_BITS}",
+                "xor {d:e}, {d:e}",
+                "add {s:e}, dword ptr fs:[{index}]",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "cmp {s:e}, dword ptr [{owner}]",
+                "jne 4f",
+                "mov {d:e}, 1",
+                "mov {w}, qword ptr [{word}]",
+                "mov {s}, {w}",
+                "or {s}, {mask}",
+                "mov qword ptr [{word}], {s}",
+            ],
+            s = out(reg) _, w = out(reg) before, d = out(reg) is_owner,
+            owner = in(reg) owner, word = in(reg) word, mask = in(reg) mask,
+            area = in(reg) anchor.area, index = in(reg) anchor.index,
+        );
+    }
+    (is_owner != 0).then_some(before)
+}

@@ -1,0 +1,33 @@
+//! The Linux rseq ABI, and the restartable critical sections that cidalloc is made of.
+//!
+//! ```text
+//!            arm              window                     commit
+//!   ─────────┬──┬───────────────────────────────────────────┬──┬──────
+//!   rseq_cs ←│  │ read cid, node, table, header, slots …     │st│
+//!            └──┴───────────────────────────────────────────┴──┘
+//!                 preempted, migrated or signalled in here:
+//!                 the kernel sends the thread to the abort address → arm again
+//! ```
+//!
+//! Inside the window the thread's concurrency id belongs to it alone. The kernel promises
+//! two things about a cid and no more: no two running threads of a process have the same
+//! one, and it is smaller than the number of possible CPUs.
+//!
+//! - [`abi`]: the kernel's structures
+//! - [`registration`]: who registered this process's areas, and what they hold
+//! - [`area`]: volatile reads of a thread's own area
+//! - [`membarrier`]: the fence after which no section that began before it still runs
+//! - [`cs`]: the sections, with their contract in pseudo-code
+//!
+//! The crate does not allocate, has no dependencies, and never writes anything but
+//! `rseq_cs` in an area that it did not register itself.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+pub mod abi;
+pub mod area;
+pub mod cs;
+pub mod membarrier;
+pub mod registration;
+mod syscall;
