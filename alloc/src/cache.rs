@@ -1,0 +1,162 @@
+//! Capacities: how many objects of a class a shard may keep, grown by need under a budget.
+//!
+//! ```text
+//!  slots of a class   [1│p p p p·········│            never touched             ]
+//!                        ▲ begin   cur   ▲ end                     begin + capacity_max
+//!  refill misses ──► end moves right, while the shard's classes together stay in budget;
+//!  over budget    ──► the next class in turn gives half of its room away
+//! ```
+//!
+//! A class grows beyond one batch only when refills and flushes alternate: then more slots
+//! would have kept the objects here. A producer's cid, which only refills, and a consumer's,
+//! which only flushes, gain nothing from more.
+#![allow(unsafe_code)]
+
+use crate::config::BATCH_MAX;
+use crate::flush;
+use crate::ids::SizeClass;
+use crate::shard::Shard;
+use crate::size_class::CLASSES;
+use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::cs::{self, Header, INACTIVE};
+
+/// Which slow operation the fast one became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Miss {
+    /// No object was there.
+    Refill = 1,
+    /// No room was there.
+    Flush = 2,
+}
+
+/// Classes asked to give room away before growth is given up.
+const VICTIMS: u32 = 8;
+
+/// Adjusts the capacity of `class` after a miss and returns it: 0 without a cache.
+pub fn adjust(shard: &Shard<'_>, class: SizeClass, miss: Miss) -> usize {
+    let Some(header) = shard.header(class) else {
+        return 0;
+    };
+    let info = class.info();
+    let state = shard.arena.class(class);
+    state.see_ops(header.ops());
+    let alternates = state.last_miss.swap(miss as u8, Relaxed) != miss as u8;
+    if header.shape() == INACTIVE.shape() {
+        let capacity = info.capacity_min;
+        let shape = Header::empty(info.begin, capacity).shape();
+        let bytes = capacity as usize * info.size as usize;
+        if reshape(shard, class, header, shape) {
+            shard.arena.capacity_bytes.fetch_add(bytes, Relaxed);
+        }
+        return capacity as usize;
+    }
+    let capacity = header.end().wrapping_sub(info.begin).min(info.capacity_max);
+    let limit = if alternates {
+        info.capacity_max
+    } else {
+        info.capacity_max.min(info.batch)
+    };
+    let wanted = capacity.saturating_mul(2).min(limit);
+    if wanted <= capacity || !make_room(shard, class, (wanted - capacity) as usize) {
+        return capacity as usize;
+    }
+    let bytes = (wanted - capacity) as usize * info.size as usize;
+    let shape = u32::from(header.current()) | u32::from(info.begin + wanted) << 16;
+    if !reshape(shard, class, header, shape) {
+        shard.arena.capacity_bytes.fetch_sub(bytes, Relaxed);
+        return capacity as usize;
+    }
+    wanted as usize
+}
+
+fn reshape(shard: &Shard<'_>, class: SizeClass, from: Header, to: u32) -> bool {
+    let begin = class.info().begin as usize;
+    // SAFETY: the heap's anchor; `to` is the class's first shape, or the same objects with an
+    // end inside the class's slots.
+    unsafe { cs::reshape(&shard.heap.anchor, class.index(), begin, from.shape(), to) }
+}
+
+/// Books room for `objects` more of `class`, taking it from other classes when the budget is
+/// used up. False when they have none to give.
+fn make_room(shard: &Shard<'_>, class: SizeClass, objects: usize) -> bool {
+    let arena = shard.arena;
+    let bytes = objects * class.info().size as usize;
+    let budget = shard.heap.options.cache_bytes_max;
+    for _ in 0..VICTIMS {
+        if arena.capacity_bytes.load(Relaxed) + bytes <= budget {
+            break;
+        }
+        let victim = arena.hand.fetch_add(1, Relaxed) as usize % (CLASSES - 1) + 1;
+        if victim != class.index() {
+            shrink(shard, SizeClass(victim as u8));
+        }
+    }
+    if arena.capacity_bytes.load(Relaxed) + bytes > budget {
+        return false;
+    }
+    arena.capacity_bytes.fetch_add(bytes, Relaxed);
+    true
+}
+
+/// Halves the room of `class`, sending objects home that have no place any more.
+fn shrink(shard: &Shard<'_>, class: SizeClass) {
+    let info = class.info();
+    let Some(header) = shard.header(class) else {
+        return;
+    };
+    let capacity = header.end().wrapping_sub(info.begin);
+    if header.shape() == INACTIVE.shape() || capacity <= info.capacity_min {
+        return;
+    }
+    let new = (capacity / 2).max(info.capacity_min);
+    let count = header.current().wrapping_sub(info.begin);
+    if count > new {
+        let mut buffer = [0usize; BATCH_MAX];
+        let excess = (count - new) as usize;
+        let n = pop_batch(shard, class, &mut buffer[..excess.min(BATCH_MAX)]);
+        flush::send_home(shard.heap, class, &buffer[..n]);
+    }
+    let Some(header) = shard.header(class) else {
+        return;
+    };
+    let shape = u32::from(header.current()) | u32::from(info.begin + new) << 16;
+    if header.end() == info.begin + capacity
+        && header.current() <= info.begin + new
+        && reshape(shard, class, header, shape)
+    {
+        let bytes = (capacity - new) as usize * info.size as usize;
+        shard.arena.capacity_bytes.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Pops objects of the calling thread's shard into `buffer`; returns how many.
+pub fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize {
+    let begin = class.info().begin as usize;
+    // SAFETY: the heap's anchor, the class's own begin, a buffer as long as told.
+    unsafe {
+        cs::pop_batch(
+            &shard.heap.anchor,
+            class.index(),
+            begin,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    }
+}
+
+/// Pushes objects to the calling thread's shard; returns how many, from the first on.
+pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usize {
+    if objects.is_empty() {
+        return 0;
+    }
+    // SAFETY: the heap's anchor; the objects are of the class, in our hand, and given up.
+    unsafe {
+        cs::push_batch(
+            &shard.heap.anchor,
+            class.index(),
+            objects.as_ptr(),
+            objects.len(),
+        )
+    }
+}

@@ -1,0 +1,392 @@
+//! The one heap of the process: its parts, its start, and its behaviour over `fork`.
+//!
+//! ```text
+//!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
+//!  ┌────────────────────────────────────────────────┐        region, options, source …
+//!  │ small_limit  0 until ready: everything is slow │
+//!  │ len          0 until ready                     │        PAGE_HEAPS[node]
+//!  │ base, page map, anchor                         │        ORPHANS: arena of threads
+//!  └────────────────────────────────────────────────┘                 without a cid
+//!
+//!  NONE ──first use──► BUSY ──► READY          BUSY ──no memory──► NONE, and null
+//! ```
+//!
+//! The first call of any entry point starts the heap, be it before `main`, before libc has an
+//! environment, or in a constructor. Starting allocates nothing from anybody: it reserves
+//! address space, reads two small files of sysfs, and registers with the kernel.
+#![allow(unsafe_code)]
+
+use crate::arena::Arena;
+use crate::check;
+use crate::config::{NODES_MAX, SMALL_MAX};
+use crate::ids::{PageId, ShardId};
+use crate::options::{CidSource, Numa, Options};
+use crate::os::{self, OutOfMemory};
+use crate::page_heap::{Home, PageHeap};
+use crate::region::Region;
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use numa_sys::policy::BindMode;
+use rseq_sys::cs::{Anchor, MISS};
+use rseq_sys::registration::{self, Owner, Registration};
+use rseq_sys::{abi, membarrier};
+
+/// What the fast paths read.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Hot {
+    /// Sizes from 1 to this have a class; 0 until the heap is ready.
+    small_limit: AtomicUsize,
+    /// Bytes of the region; 0 until the heap is ready.
+    len: AtomicUsize,
+    constants: UnsafeCell<Constants>,
+}
+
+/// Written once, before `small_limit` and `len` are published.
+#[derive(Debug)]
+struct Constants {
+    base: usize,
+    page_map: *const u8,
+    anchor: Anchor,
+}
+
+// SAFETY: `constants` is written before `len` and `small_limit` are released, and read only
+// after one of them was acquired and found to be more than 0.
+unsafe impl Sync for Hot {}
+
+static HOT: Hot = Hot {
+    small_limit: AtomicUsize::new(0),
+    len: AtomicUsize::new(0),
+    constants: UnsafeCell::new(Constants {
+        base: 0,
+        page_map: core::ptr::null(),
+        anchor: Anchor {
+            area: 0,
+            index: 0,
+            table: core::ptr::null(),
+        },
+    }),
+};
+
+/// The anchor for sections on classes of `size` bytes; `None` when there is no class for the
+/// size, it is 0, or the heap is not ready.
+#[inline(always)]
+#[must_use]
+pub fn small(size: usize) -> Option<&'static Anchor> {
+    // One comparison for all three: 0 wraps to the largest number.
+    if size.wrapping_sub(1) >= HOT.small_limit.load(Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: published, since the limit is not 0.
+    Some(unsafe { &(*HOT.constants.get()).anchor })
+}
+
+/// Where `address` is in the region: its page-map entry, its offset in its page, and the
+/// anchor. `None` outside the region, or when the heap is not ready.
+#[inline(always)]
+#[must_use]
+pub fn locate(address: usize) -> Option<(u8, usize, &'static Anchor)> {
+    // SAFETY: the constants are zero or published; a zero length refuses every offset.
+    let base = unsafe { (*HOT.constants.get()).base };
+    let offset = address.wrapping_sub(base);
+    if offset >= HOT.len.load(Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: published, since the length is not 0; the page map has an entry for each page of
+    // the region and is readable over its whole length.
+    unsafe {
+        let constants = &*HOT.constants.get();
+        let entry = AtomicU8::from_ptr(
+            constants
+                .page_map
+                .wrapping_add(PageId::of_offset(offset).0 as usize)
+                .cast_mut(),
+        )
+        .load(Ordering::Relaxed);
+        Some((entry, offset & (crate::config::PAGE - 1), &constants.anchor))
+    }
+}
+
+/// Where shard indices come from, as found at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `mm_cid`.
+    Kernel,
+    /// `cpu_id`.
+    Cpu,
+    /// None: all threads use the orphan arena.
+    None,
+}
+
+/// The parts that are constant once the heap is ready.
+#[derive(Debug)]
+pub struct Heap {
+    /// Address space.
+    pub region: Region,
+    /// What the environment asked for.
+    pub options: Options,
+    /// Where the sections find their shard.
+    pub anchor: Anchor,
+    /// Who registered the threads' areas.
+    pub registration: Registration,
+    /// Where shard indices come from.
+    pub source: Source,
+    /// Nodes that shards may be on: the highest possible one and one.
+    pub nodes: usize,
+    /// Ids a node may have: the highest possible CPU and one.
+    pub cids: usize,
+    /// The kernel's page size in bytes.
+    pub os_page: usize,
+    /// Whether the environment could be read at start.
+    pub environment_seen: bool,
+    bind: Option<BindMode>,
+}
+
+const NONE: u8 = 0;
+const BUSY: u8 = 1;
+const READY: u8 = 2;
+
+struct Cell {
+    state: AtomicU8,
+    heap: UnsafeCell<MaybeUninit<Heap>>,
+}
+// SAFETY: written by the one thread that moved the state from NONE to BUSY, read once READY.
+unsafe impl Sync for Cell {}
+
+static HEAP: Cell = Cell {
+    state: AtomicU8::new(NONE),
+    heap: UnsafeCell::new(MaybeUninit::uninit()),
+};
+static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
+static ORPHANS: Arena = Arena::new();
+/// Somebody does maintenance.
+pub static MAINTAINED: AtomicBool = AtomicBool::new(false);
+/// Page heaps whose locks the fork in progress took, a bit each.
+static FORK_LOCKS: AtomicU64 = AtomicU64::new(0);
+
+/// The heap, if it was started.
+#[inline]
+#[must_use]
+pub fn started() -> Option<&'static Heap> {
+    if HEAP.state.load(Ordering::Acquire) == READY {
+        // SAFETY: READY is stored after the heap was written.
+        Some(unsafe { (*HEAP.heap.get()).assume_init_ref() })
+    } else {
+        None
+    }
+}
+
+/// The heap, started if need be.
+///
+/// # Errors
+/// [`OutOfMemory`] when it cannot be started now; a later call tries again.
+#[inline]
+pub fn get() -> Result<&'static Heap, OutOfMemory> {
+    match started() {
+        Some(heap) => Ok(heap),
+        None => start(),
+    }
+}
+
+#[cold]
+fn start() -> Result<&'static Heap, OutOfMemory> {
+    // A handler that allocated here would wait for the thread it interrupted.
+    let _signals = os::SignalsBlocked::new();
+    loop {
+        if let Some(heap) = started() {
+            return Ok(heap);
+        }
+        if HEAP
+            .state
+            .compare_exchange(NONE, BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+        {
+            break;
+        }
+        core::hint::spin_loop();
+    }
+    match Heap::build() {
+        Ok(heap) => {
+            // SAFETY: only this thread is between BUSY and READY.
+            let heap = unsafe { (*HEAP.heap.get()).write(heap) };
+            heap.publish();
+            HEAP.state.store(READY, Ordering::Release);
+            os::at_fork(before_fork, after_fork, after_fork_in_child);
+            Ok(heap)
+        }
+        Err(OutOfMemory) => {
+            HEAP.state.store(NONE, Ordering::Release);
+            Err(OutOfMemory)
+        }
+    }
+}
+
+impl Heap {
+    fn build() -> Result<Self, OutOfMemory> {
+        let mut environment = os::environment().peekable();
+        let environment_seen = environment.peek().is_some();
+        let options = Options::from_environment(environment, |entry, why| {
+            let entry = entry.to_str().unwrap_or("(not text)");
+            check::say(format_args!("{entry} ignored: {why}"));
+        });
+        let feature_size = os::auxv(abi::AT_RSEQ_FEATURE_SIZE) as u32;
+        let registration = registration::detect(feature_size);
+        let source = choose_source(options.cid, &registration);
+        // Without the kernel's node number beside the cid there is one row of shards.
+        let nodes = if registration.has_mm_cid {
+            numa_sys::topology::possible_nodes().map_or(1, |n| n as usize)
+        } else {
+            1
+        };
+        let cids = numa_sys::topology::possible_cpus()
+            .map_or_else(os::cpu_mask_bits, |n| n as usize)
+            .min(rseq_sys::cs::CIDS_PER_NODE);
+        let bind = match options.numa {
+            _ if nodes == 1 || nodes > NODES_MAX => None,
+            Numa::Preferred => Some(BindMode::Preferred),
+            Numa::Bind => Some(BindMode::Bind),
+            Numa::None => None,
+        };
+        let region = Region::reserve(nodes, nodes * cids)?;
+        let table = region.shard_table();
+        for node in 0..nodes {
+            for cid in 0..cids {
+                let id = ShardId::new(node, cid);
+                // SAFETY: the table has an entry per id of each node, committed.
+                unsafe { table.add(id.0 as usize).write(MISS.base()) };
+            }
+        }
+        if source != Source::None {
+            let _ = membarrier::register();
+        }
+        ORPHANS.set_id(ShardId::ORPHAN);
+        Ok(Self {
+            anchor: Anchor::new(&registration, source == Source::Cpu, table),
+            region,
+            options,
+            registration,
+            source,
+            nodes,
+            cids,
+            os_page: os::page_size(),
+            environment_seen,
+            bind,
+        })
+    }
+
+    /// Opens the fast paths.
+    fn publish(&self) {
+        // SAFETY: nobody reads the constants before `len` or `small_limit` is more than 0.
+        unsafe {
+            *HOT.constants.get() = Constants {
+                base: self.region.base().expose_provenance(),
+                page_map: self.region.page_map(),
+                anchor: Anchor { ..self.anchor },
+            };
+        }
+        HOT.len.store(self.region.len(), Ordering::Release);
+        // Without a source no section may run: the areas hold no usable id.
+        if self.source != Source::None {
+            HOT.small_limit.store(SMALL_MAX, Ordering::Release);
+        }
+    }
+
+    /// The arena of threads without a cid.
+    #[must_use]
+    pub fn orphans(&self) -> &'static Arena {
+        &ORPHANS
+    }
+
+    /// Which page heap serves `node`.
+    #[must_use]
+    pub fn heap_of_node(&self, node: usize) -> usize {
+        if self.bind.is_some() { node } else { 0 }
+    }
+
+    /// Page heap number `index` and where its pages belong.
+    #[must_use]
+    pub fn page_heap(&self, index: usize) -> (&'static PageHeap, Home<'_>) {
+        (
+            &PAGE_HEAPS[index],
+            Home {
+                region: &self.region,
+                node: index,
+                bind: self.bind,
+            },
+        )
+    }
+
+    /// The page heap that `page` came from.
+    #[must_use]
+    pub fn page_heap_of(&self, page: PageId) -> (&'static PageHeap, Home<'_>) {
+        self.page_heap(if self.bind.is_some() {
+            self.region.node_of(page)
+        } else {
+            0
+        })
+    }
+
+    /// Number of page heaps in use.
+    #[must_use]
+    pub fn page_heaps(&self) -> usize {
+        if self.bind.is_some() { self.nodes } else { 1 }
+    }
+
+    /// How memory is bound, if it is.
+    #[must_use]
+    pub fn bind(&self) -> Option<BindMode> {
+        self.bind
+    }
+
+    /// A shard's number among all shards that may come to be.
+    #[must_use]
+    pub fn slot(&self, id: ShardId) -> usize {
+        id.node() * self.cids + id.cid()
+    }
+
+    /// The present decay period: a stamp of freed runs. Sixteen periods make one decay time.
+    #[must_use]
+    pub fn stamp(&self, now_ms: u64) -> u32 {
+        (now_ms * 16 / self.options.decay_ms.max(16)) as u32
+    }
+}
+
+/// The best source that is there and wanted.
+fn choose_source(wanted: CidSource, registration: &Registration) -> Source {
+    match (wanted, registration.owner) {
+        (CidSource::None, _) | (_, Owner::Nobody) => Source::None,
+        (CidSource::Cpu, _) => Source::Cpu,
+        (CidSource::Auto | CidSource::Kernel, _) if registration.has_mm_cid => Source::Kernel,
+        (CidSource::Auto, _) => Source::Cpu,
+        (CidSource::Kernel, _) => Source::None,
+    }
+}
+
+/// Page heaps are consistent while their locks are held; shards and arenas are at every
+/// instant, so fork needs nothing else.
+extern "C" fn before_fork() {
+    let Some(heap) = started() else { return };
+    let mut taken = 0;
+    for (i, page_heap) in PAGE_HEAPS[..heap.page_heaps()].iter().enumerate() {
+        if page_heap.before_fork() {
+            taken |= 1 << i;
+        }
+    }
+    FORK_LOCKS.store(taken, Ordering::Relaxed);
+}
+
+extern "C" fn after_fork_in_child() {
+    after_fork();
+    // Who was at it in the parent is not here.
+    MAINTAINED.store(false, Ordering::Relaxed);
+}
+
+extern "C" fn after_fork() {
+    let taken = FORK_LOCKS.swap(0, Ordering::Relaxed);
+    for (i, page_heap) in PAGE_HEAPS.iter().enumerate().rev() {
+        if taken & 1 << i != 0 {
+            page_heap.after_fork();
+        }
+    }
+}

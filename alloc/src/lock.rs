@@ -1,0 +1,169 @@
+//! A futex lock that knows its holder.
+//!
+//! ```text
+//! word   0                      free
+//!        thread pointer         held, nobody sleeps
+//!        thread pointer | 1     held, somebody sleeps on the low half
+//! ```
+//!
+//! Knowing the holder makes re-entry visible: a signal handler that interrupted the holder is
+//! told so instead of waiting for itself (SELF-KNOWN). The futex word is the low half; thread
+//! pointers are aligned to 64, so a held and slept-on word never has a low half of 0.
+
+use crate::os;
+use core::sync::atomic::{AtomicU64, Ordering};
+use rseq_sys::area::thread_pointer;
+
+const SLEEPERS: u64 = 1;
+const SPINS: u32 = 64;
+
+/// The lock of one page heap. Ranks ascend by node (RANK-ASCENDS).
+#[derive(Debug)]
+pub struct Lock(AtomicU64);
+
+/// This very thread holds the lock already: we are in a signal handler above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldByMe;
+
+/// Unlocks when dropped.
+#[derive(Debug)]
+pub struct Guard<'a>(&'a Lock);
+
+impl Lock {
+    /// A free lock.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Takes the lock, sleeping until it is free.
+    ///
+    /// # Errors
+    /// [`HeldByMe`] when that would never happen.
+    #[inline]
+    pub fn lock(&self) -> Result<Guard<'_>, HeldByMe> {
+        let me = thread_pointer() as u64;
+        match self
+            .0
+            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+        {
+            Ok(_) => Ok(Guard(self)),
+            Err(_) => self.lock_slow(me),
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self, me: u64) -> Result<Guard<'_>, HeldByMe> {
+        let mut spins = 0;
+        let mut mine = me;
+        loop {
+            let word = self.0.load(Ordering::Relaxed);
+            if word & !SLEEPERS == me {
+                return Err(HeldByMe);
+            }
+            if word == 0 {
+                if self
+                    .0
+                    .compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    return Ok(Guard(self));
+                }
+            } else if spins < SPINS {
+                spins += 1;
+                core::hint::spin_loop();
+            } else {
+                let slept_on = word | SLEEPERS;
+                if word == slept_on
+                    || self
+                        .0
+                        .compare_exchange(word, slept_on, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    // Who has slept cannot know whether it was the last sleeper.
+                    mine = me | SLEEPERS;
+                    os::futex_wait(&self.0, slept_on as u32);
+                }
+            }
+        }
+    }
+
+    /// Takes the lock if it is free.
+    #[must_use]
+    pub fn try_lock(&self) -> Option<Guard<'_>> {
+        let me = thread_pointer() as u64;
+        self.0
+            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then_some(Guard(self))
+    }
+
+    /// Opens a lock that this thread took before `fork`, in parent or child.
+    pub fn unlock_after_fork(&self) {
+        self.unlock();
+    }
+
+    fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) & SLEEPERS != 0 {
+            os::futex_wake(&self.0);
+        }
+    }
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn holder_is_told_instead_of_waiting_for_itself() {
+        let lock = Lock::new();
+        let guard = lock.lock().unwrap();
+        assert_eq!(lock.lock().err(), Some(HeldByMe));
+        assert!(lock.try_lock().is_none());
+        drop(guard);
+        assert!(lock.lock().is_ok());
+    }
+
+    #[test]
+    fn many_threads_never_hold_it_together() {
+        let lock = Lock::new();
+        let inside = AtomicUsize::new(0);
+        let mut total = 0usize;
+        let shared = &raw mut total as usize;
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for i in 0..2000 {
+                        let _guard = lock.lock().unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                        if i % 256 == 0 {
+                            std::thread::yield_now();
+                        }
+                        let total: *mut usize = core::ptr::with_exposed_provenance_mut(shared);
+                        #[allow(unsafe_code)]
+                        // SAFETY: the lock makes this thread the only one here.
+                        unsafe {
+                            *total += 1;
+                        }
+                        inside.fetch_sub(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(total, 32_000);
+    }
+}

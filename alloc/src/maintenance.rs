@@ -1,0 +1,128 @@
+//! What is done now and then, by whoever is on a slow path when it is due.
+//!
+//! ```text
+//!  every sixteenth of decay_ms   free pages older than decay_ms are purged
+//!  every drain_ms                shards of which nobody made use since are drained
+//!  when free pages pile up       the longest runs are purged at once
+//! ```
+//!
+//! One thread does it, the others pass by. A process in which nothing allocates any more stays
+//! as it is: the library makes no threads.
+
+use crate::config::PAGE_SHIFT;
+use crate::flush;
+use crate::heap::{Heap, MAINTAINED};
+use crate::ids::SizeClass;
+use crate::os;
+use crate::refill;
+use crate::shard;
+use crate::size_class::CLASSES;
+use crate::supply;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+static NEXT_PURGE_MS: AtomicU64 = AtomicU64::new(0);
+static NEXT_DRAIN_MS: AtomicU64 = AtomicU64::new(0);
+static DRAINS: AtomicU64 = AtomicU64::new(0);
+
+/// Free pages that may stay backed whatever their age: this many, and a quarter of those in use.
+const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;
+
+/// Shards drained since the start.
+#[must_use]
+pub fn drains() -> u64 {
+    DRAINS.load(Relaxed)
+}
+
+/// Does what is due at `now_ms`.
+#[inline]
+pub fn tick(heap: &Heap, now_ms: u64) {
+    if now_ms >= NEXT_PURGE_MS.load(Relaxed) {
+        work(heap, now_ms);
+    }
+}
+
+#[cold]
+fn work(heap: &Heap, now_ms: u64) {
+    if MAINTAINED.swap(true, core::sync::atomic::Ordering::Acquire) {
+        return;
+    }
+    NEXT_PURGE_MS.store(now_ms + (heap.options.decay_ms / 16).max(1), Relaxed);
+    for i in 0..heap.page_heaps() {
+        let (page_heap, home) = heap.page_heap(i);
+        // Freed in the period `stamp`, a run is up to a sixteenth older than one decay time.
+        page_heap.purge(home, heap.stamp(now_ms).wrapping_sub(16), usize::MAX);
+    }
+    let next_drain = NEXT_DRAIN_MS.load(Relaxed);
+    if now_ms >= next_drain {
+        NEXT_DRAIN_MS.store(now_ms + heap.options.drain_ms.max(1), Relaxed);
+        if next_drain != 0 {
+            drain_idle(heap, now_ms);
+        }
+    }
+    MAINTAINED.store(false, core::sync::atomic::Ordering::Release);
+}
+
+/// Purges when more free pages are backed than is worth keeping. For callers that just freed.
+#[inline]
+pub fn limit_dirty(heap: &Heap, index: usize) {
+    let (page_heap, home) = heap.page_heap(index);
+    let dirty = page_heap.counters.dirty_pages.load(Relaxed);
+    let limit = DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed) / 4;
+    if dirty > limit {
+        core::hint::cold_path();
+        page_heap.purge(
+            home,
+            heap.stamp(os::now_ms()).wrapping_sub(16),
+            limit / 4 * 3,
+        );
+    }
+}
+
+/// Drains the shards on which neither a slow nor a fast operation happened since the last look.
+fn drain_idle(heap: &Heap, now_ms: u64) {
+    let idle_since = now_ms.saturating_sub(heap.options.drain_ms);
+    for shard in shard::all_ready(heap) {
+        let ops = shard.ops_sum();
+        let unchanged = shard.arena.ops_at_tick.swap(ops, Relaxed) == ops;
+        if unchanged && shard.arena.last_used_ms.load(Relaxed) < idle_since {
+            drain(heap, &shard);
+        }
+    }
+}
+
+fn drain(heap: &Heap, shard: &shard::Shard<'_>) {
+    if shard.drain(|class, objects| flush::send_home(heap, class, objects)) {
+        DRAINS.fetch_add(1, Relaxed);
+        supply::release_current(heap, shard.arena);
+        sweep_all(heap, shard.arena);
+    }
+}
+
+fn sweep_all(heap: &Heap, arena: &crate::arena::Arena) {
+    for class in 1..CLASSES {
+        supply::sweep(heap, arena, SizeClass(class as u8));
+    }
+}
+
+/// Gives all memory back that can be given: drains every shard but the caller's, empties that
+/// one, releases empty spans and purges all free pages. Returns the bytes purged.
+///
+/// Thread-safe; costs a fence per shard.
+pub fn trim(heap: &Heap) -> usize {
+    refill::empty_current(heap);
+    let me = shard::Shard::current(heap).arena.id();
+    for shard in shard::all_ready(heap).filter(|shard| shard.arena.id() != me) {
+        drain(heap, &shard);
+    }
+    let arenas = shard::all_ids(heap).filter_map(|id| shard::Shard::arena_of(heap, id));
+    for arena in arenas.chain(core::iter::once(heap.orphans())) {
+        supply::release_current(heap, arena);
+        sweep_all(heap, arena);
+    }
+    (0..heap.page_heaps())
+        .map(|i| {
+            let (page_heap, home) = heap.page_heap(i);
+            page_heap.purge(home, heap.stamp(os::now_ms()), 0)
+        })
+        .sum()
+}

@@ -1,0 +1,102 @@
+//! Allocation: the fast path, and where it leaves to.
+//!
+//! ```text
+//!  malloc(size) ─ class? ─ pop ──────────────► object
+//!                 │ no      │ miss
+//!                 ▼         ▼
+//!             elsewhere   refill
+//! ```
+
+use crate::config::{PAGE, SMALL_MAX};
+use crate::heap;
+use crate::ids::SizeClass;
+use crate::large;
+use crate::refill;
+use crate::size_class::{of_aligned, of_size};
+use core::ptr::{null_mut, with_exposed_provenance_mut};
+use rseq_sys::cs;
+
+/// The alignment of every block: that of `max_align_t`.
+pub const MIN_ALIGN: usize = 16;
+
+/// `size` bytes, aligned to 16; null when memory has ended. A size of 0 gives a block, too.
+#[inline(always)]
+#[must_use]
+#[allow(unsafe_code)]
+pub fn alloc(size: usize) -> *mut u8 {
+    let Some(anchor) = heap::small(size) else {
+        return elsewhere(size);
+    };
+    let class = of_size(size);
+    // SAFETY: the heap's anchor, and a class that exists.
+    let object = unsafe { cs::pop(anchor, class.index()) };
+    if object & 1 != 0 {
+        return refill::refill(class);
+    }
+    with_exposed_provenance_mut(object)
+}
+
+/// Sizes without a class, 0, and every size before the heap is ready or without cids.
+#[cold]
+#[inline(never)]
+fn elsewhere(size: usize) -> *mut u8 {
+    if size <= SMALL_MAX {
+        return refill::refill(of_size(size));
+    }
+    heap::get().map_or(null_mut(), |heap| large::alloc(heap, size, 1).address)
+}
+
+/// `size` bytes at a multiple of `align`, a power of two; null when memory has ended.
+#[inline]
+#[must_use]
+pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
+    if align <= MIN_ALIGN {
+        return alloc(size);
+    }
+    match of_aligned(size, align) {
+        Some(class) => alloc_class(class),
+        None => alloc_large_aligned(size, align),
+    }
+}
+
+#[inline]
+fn alloc_class(class: SizeClass) -> *mut u8 {
+    alloc(class.info().size as usize)
+}
+
+#[cold]
+fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
+    // Blocks of more than one page's alignment are found inside larger runs, so both count.
+    if size
+        .checked_add(align)
+        .is_none_or(|sum| sum > isize::MAX as usize)
+    {
+        return null_mut();
+    }
+    heap::get().map_or(null_mut(), |heap| large::alloc(heap, size, align).address)
+}
+
+/// `size` bytes of zero, aligned to `align`; null when memory has ended. Pages that are known
+/// to be zero are not cleared.
+#[inline]
+#[must_use]
+#[allow(unsafe_code)]
+pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
+    let small = size <= SMALL_MAX && align < PAGE;
+    let (address, zeroed) = if small && (align <= MIN_ALIGN || of_aligned(size, align).is_some()) {
+        (alloc_aligned(size, align), false)
+    } else {
+        match heap::get() {
+            Ok(heap) if size <= isize::MAX as usize && align <= isize::MAX as usize => {
+                let block = large::alloc(heap, size, align);
+                (block.address, block.zeroed)
+            }
+            _ => return null_mut(),
+        }
+    };
+    if !address.is_null() && !zeroed {
+        // SAFETY: a block of at least `size` bytes that nobody else knows.
+        unsafe { core::ptr::write_bytes(address, 0, size) };
+    }
+    address
+}

@@ -1,0 +1,327 @@
+//! The operating system as the heap sees it: address space, memory, time, futexes, files.
+//!
+//! ```text
+//!  reserve ──► commit ──► (written: resident) ──► purge ──► (reads as zero) ──► …
+//!  no access   zero       dirty                    backing given back, range kept
+//! ```
+//!
+//! Nothing here allocates. All calls may set `errno`; the entry points that must keep it save
+//! it (see [`ErrnoGuard`]).
+#![allow(unsafe_code)]
+
+use core::ffi::{CStr, c_void};
+use core::ptr::{NonNull, null, null_mut};
+use core::sync::atomic::AtomicU64;
+
+/// The system has no more memory, address space or mappings for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// Reserves `len` bytes of address space without access.
+///
+/// # Errors
+/// [`OutOfMemory`] when the address space (or its limit, `RLIMIT_AS`) does not hold it.
+pub fn reserve(len: usize) -> Result<NonNull<u8>, OutOfMemory> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
+    let p = unsafe { libc::mmap(null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+    if p == libc::MAP_FAILED {
+        return Err(OutOfMemory);
+    }
+    NonNull::new(p.cast()).ok_or(OutOfMemory)
+}
+
+/// Gives back part of a reservation.
+///
+/// # Safety
+/// Nobody uses the range, now or later.
+pub unsafe fn release(addr: *mut u8, len: usize) {
+    if len != 0 {
+        // SAFETY: by the caller's promise.
+        unsafe { libc::munmap(addr.cast(), len) };
+    }
+}
+
+/// Makes a reserved range readable only: it reads as zero.
+///
+/// # Errors
+/// [`OutOfMemory`] when the kernel refuses.
+///
+/// # Safety
+/// The range is part of a reservation of ours, and nothing was written there.
+pub unsafe fn commit_read_only(addr: *mut u8, len: usize) -> Result<(), OutOfMemory> {
+    // SAFETY: by the caller's promise.
+    unsafe { protect(addr, len, libc::PROT_READ) }
+}
+
+/// Makes a reserved range readable and writable. What was committed before stays as it is.
+///
+/// # Errors
+/// [`OutOfMemory`] when the kernel refuses (overcommit mode 2, `RLIMIT_DATA`, mappings).
+///
+/// # Safety
+/// The range is part of a reservation of ours.
+pub unsafe fn commit(addr: *mut u8, len: usize) -> Result<(), OutOfMemory> {
+    // SAFETY: by the caller's promise.
+    unsafe { protect(addr, len, libc::PROT_READ | libc::PROT_WRITE) }
+}
+
+unsafe fn protect(addr: *mut u8, len: usize, prot: i32) -> Result<(), OutOfMemory> {
+    // SAFETY: the caller's range is ours and changes from less to more access only.
+    match unsafe { libc::mprotect(addr.cast(), len, prot) } {
+        0 => Ok(()),
+        _ => Err(OutOfMemory),
+    }
+}
+
+/// Gives the backing of a range back to the system; it reads as zero afterwards. Returns
+/// whether the system did so.
+///
+/// # Safety
+/// Nobody needs what the range holds.
+pub unsafe fn purge(addr: *mut u8, len: usize) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { libc::madvise(addr.cast(), len, libc::MADV_DONTNEED) == 0 }
+}
+
+/// Asks the kernel to back a range with huge pages where it can.
+///
+/// # Safety
+/// The range is part of a reservation of ours.
+pub unsafe fn prefer_huge_pages(addr: *mut u8, len: usize) {
+    // SAFETY: advice does not change what memory holds.
+    unsafe { libc::madvise(addr.cast(), len, libc::MADV_HUGEPAGE) };
+}
+
+/// Moves the pages behind `from` to `to`, leaving `from` mapped and zero. False where the
+/// kernel cannot (before 5.7), and then nothing has changed.
+///
+/// # Safety
+/// Both are committed, disjoint, `len` bytes long, whole kernel pages, and used by nobody else.
+pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> bool {
+    const MREMAP_DONTUNMAP: i32 = 4;
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | MREMAP_DONTUNMAP;
+    // SAFETY: by the caller's promise; the old range stays mapped, so no other mapping of the
+    // process can slip into it.
+    let p = unsafe { libc::mremap(from.cast(), len, len, flags, to.cast::<c_void>()) };
+    p != libc::MAP_FAILED
+}
+
+/// Physical memory in bytes.
+#[must_use]
+pub fn physical_memory() -> usize {
+    // SAFETY: sysinfo fills the whole structure, for which zero is a valid value.
+    unsafe {
+        let mut info: libc::sysinfo = core::mem::zeroed();
+        if libc::sysinfo(&raw mut info) != 0 {
+            return 1 << 30;
+        }
+        (info.totalram as usize).saturating_mul(info.mem_unit as usize)
+    }
+}
+
+/// The soft limit of `RLIMIT_AS` in bytes, if there is one.
+#[must_use]
+pub fn address_space_limit() -> Option<usize> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit fills the structure.
+    let ok = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0 };
+    (ok && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
+}
+
+/// The kernel's page size in bytes.
+#[must_use]
+pub fn page_size() -> usize {
+    // SAFETY: sysconf reads a constant.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// An entry of the auxiliary vector, 0 where absent.
+#[must_use]
+pub fn auxv(tag: u64) -> u64 {
+    // SAFETY: getauxval reads what the kernel passed at exec.
+    unsafe { libc::getauxval(tag) }
+}
+
+/// Upper bound of the number of CPUs, from the size of the kernel's CPU masks.
+#[must_use]
+pub fn cpu_mask_bits() -> usize {
+    let mut mask = [0u64; 128];
+    // SAFETY: the buffer is as long as told; the raw call returns the bytes written.
+    let bytes = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            size_of_val(&mask),
+            mask.as_mut_ptr(),
+        )
+    };
+    if bytes > 0 { bytes as usize * 8 } else { 64 }
+}
+
+/// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: clock_gettime fills the structure; through the vDSO, no system call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut t) };
+    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+}
+
+/// Sleeps while the low half of `word` is `expected`, until [`futex_wake`] or for no reason.
+pub fn futex_wait(word: &AtomicU64, expected: u32) {
+    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word lives in a static; little endian puts its low half at its address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, expected, null::<u8>()) };
+}
+
+/// Wakes one thread that waits at `word`.
+pub fn futex_wake(word: &AtomicU64) {
+    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: as in `futex_wait`.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, 1) };
+}
+
+/// Blocks all signals of the calling thread until dropped.
+#[derive(Debug)]
+pub struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    /// Blocks them.
+    #[must_use]
+    pub fn new() -> Self {
+        // SAFETY: both sets are whole and ours; sigfillset and the mask call fill them.
+        unsafe {
+            let mut all: libc::sigset_t = core::mem::zeroed();
+            let mut old: libc::sigset_t = core::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut old);
+            Self(old)
+        }
+    }
+}
+
+impl Default for SignalsBlocked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the mask that the thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
+    }
+}
+
+/// Writes all of `bytes` to `fd`, or as much as the system takes.
+pub fn write_all(fd: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer is as long as told.
+        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(n) {
+            Ok(n) if n > 0 => bytes = &bytes[n.min(bytes.len())..],
+            Err(_) if errno() == libc::EINTR => {}
+            _ => return,
+        }
+    }
+}
+
+/// Opens `path` for appending, made if absent; closed on exec. Negative on failure.
+#[must_use]
+pub fn open_append(path: &CStr) -> i32 {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
+    // SAFETY: the path ends in NUL.
+    unsafe { libc::open(path.as_ptr(), flags, 0o644) }
+}
+
+/// Closes `fd`.
+pub fn close(fd: i32) {
+    // SAFETY: our own descriptor.
+    unsafe { libc::close(fd) };
+}
+
+/// Number of the calling process.
+#[must_use]
+pub fn process_id() -> i32 {
+    // SAFETY: getpid reads a number.
+    unsafe { libc::getpid() }
+}
+
+/// Ends the process by `SIGABRT`.
+pub fn abort() -> ! {
+    // SAFETY: abort is always allowed.
+    unsafe { libc::abort() }
+}
+
+/// The calling thread's `errno`.
+#[must_use]
+pub fn errno() -> i32 {
+    // SAFETY: the location is the thread's own.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's `errno`.
+pub fn set_errno(value: i32) {
+    // SAFETY: the location is the thread's own.
+    unsafe { *libc::__errno_location() = value };
+}
+
+/// Puts `errno` back as it was: `free` must not change it (POSIX 2024, glibc 2.33).
+#[derive(Debug)]
+pub struct ErrnoGuard(i32);
+
+impl ErrnoGuard {
+    /// Remembers it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(errno())
+    }
+}
+
+impl Default for ErrnoGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ErrnoGuard {
+    fn drop(&mut self) {
+        set_errno(self.0);
+    }
+}
+
+/// Walks the environment: `name=value` strings, or nothing while there is none yet.
+pub fn environment() -> impl Iterator<Item = &'static CStr> {
+    unsafe extern "C" {
+        static environ: *const *const core::ffi::c_char;
+    }
+    // SAFETY: libc's variable; null before it is set up.
+    let mut entry = unsafe { environ };
+    core::iter::from_fn(move || {
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: the vector ends with a null pointer, at which we stop.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            return None;
+        }
+        // SAFETY: not past the end, as the entry was not null.
+        entry = unsafe { entry.add(1) };
+        // SAFETY: environment strings end in NUL.
+        Some(unsafe { CStr::from_ptr(string) })
+    })
+}
+
+/// Registers handlers around `fork`.
+pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
+    // SAFETY: three functions of the library, which is never unloaded.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}

@@ -1,0 +1,122 @@
+//! The slow twins of the fast paths: what happens on a miss.
+//!
+//! ```text
+//!  refill   adjust capacity ► collect a batch from spans ► push all but one ► return that one
+//!  overflow adjust capacity ► pop a batch ► send it home ► push the one that did not fit
+//! ```
+//!
+//! A thread without a cid, or whose shard is not ready, goes the same ways with a capacity of
+//! 0: one object at a time, straight from and to the spans.
+
+use crate::batch::Batch;
+use crate::cache::{self, Miss};
+use crate::config::BATCH_MAX;
+use crate::flush;
+use crate::heap::{self, Heap};
+use crate::ids::SizeClass;
+use crate::maintenance;
+use crate::os;
+use crate::shard::Shard;
+use crate::supply;
+use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Moves to another cid that a refill follows before it takes what the orphans have.
+const MOVES: usize = 64;
+
+/// An object of `class`, or null when memory has ended.
+#[cold]
+#[inline(never)]
+pub fn refill(class: SizeClass) -> *mut u8 {
+    let Ok(heap) = heap::get() else {
+        return null_mut();
+    };
+    for _ in 0..MOVES {
+        let shard = Shard::current(heap);
+        touch(&shard);
+        let capacity = cache::adjust(&shard, class, Miss::Refill);
+        let want = (capacity / 2).clamp(1, class.info().batch as usize);
+        let mut batch = Batch::new();
+        supply::collect(&shard, class, &mut batch, want);
+        if let Some((&object, rest)) = batch.as_slice().split_last() {
+            keep(&shard, class, rest);
+            return with_exposed_provenance_mut(object);
+        }
+        if Shard::current(heap).arena.id() == shard.arena.id() {
+            break;
+        }
+    }
+    let mut batch = Batch::new();
+    supply::collect(&Shard::orphan(heap), class, &mut batch, 1);
+    batch
+        .as_slice()
+        .first()
+        .map_or(null_mut(), |&object| with_exposed_provenance_mut(object))
+}
+
+/// Pushes what a refill brought beyond the one object asked for.
+fn keep(shard: &Shard<'_>, class: SizeClass, rest: &[usize]) {
+    let counters = &shard.arena.class(class).counters;
+    counters.refills.fetch_add(1, Relaxed);
+    counters.refilled.fetch_add(rest.len() as u64 + 1, Relaxed);
+    let pushed = cache::push_batch(shard, class, rest);
+    if pushed < rest.len() {
+        core::hint::cold_path();
+        flush::send_home(shard.heap, class, &rest[pushed..]);
+    }
+}
+
+/// Takes back `object` of `class`, for which its shard had no room.
+#[cold]
+#[inline(never)]
+pub fn overflow(class: SizeClass, object: usize) {
+    let _errno = os::ErrnoGuard::new();
+    // An object exists, so the heap was started.
+    let Some(heap) = heap::started() else { return };
+    let shard = Shard::current(heap);
+    touch(&shard);
+    let capacity = cache::adjust(&shard, class, Miss::Flush);
+    let want = (capacity / 2).clamp(1, class.info().batch as usize);
+    if capacity > 0 && cache::push_batch(&shard, class, &[object]) == 1 {
+        // It had just been given room.
+        return;
+    }
+    let mut buffer = [0usize; BATCH_MAX];
+    let popped = if capacity > 0 {
+        cache::pop_batch(&shard, class, &mut buffer[..want])
+    } else {
+        0
+    };
+    let kept = popped > 0 && cache::push_batch(&shard, class, &[object]) == 1;
+    let counters = &shard.arena.class(class).counters;
+    counters.flushes.fetch_add(1, Relaxed);
+    counters
+        .flushed
+        .fetch_add(popped as u64 + u64::from(!kept), Relaxed);
+    flush::send_home(heap, class, &buffer[..popped]);
+    if !kept {
+        flush::send_home(heap, class, &[object]);
+    }
+}
+
+fn touch(shard: &Shard<'_>) {
+    let now_ms = os::now_ms();
+    shard.arena.last_used_ms.store(now_ms, Relaxed);
+    maintenance::tick(shard.heap, now_ms);
+}
+
+/// Sends all cached objects of the calling thread's shard home.
+pub fn empty_current(heap: &Heap) {
+    let shard = Shard::current(heap);
+    let mut buffer = [0usize; BATCH_MAX];
+    for class in 1..crate::size_class::CLASSES {
+        let class = SizeClass(class as u8);
+        loop {
+            let n = cache::pop_batch(&shard, class, &mut buffer);
+            flush::send_home(heap, class, &buffer[..n]);
+            if n < BATCH_MAX {
+                break;
+            }
+        }
+    }
+}

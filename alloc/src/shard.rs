@@ -1,0 +1,282 @@
+//! Shards: which one the calling thread is on, how it comes into being, and how it is stopped.
+//!
+//! ```text
+//!  SHARD_BYTES of address space      state     table entry   meaning
+//!  ┌──────────┬──────────────────┐   ABSENT    MISS          never used: nothing committed
+//!  │ arena    │ headers, slots   │   BUSY      MISS          being built or drained
+//!  │ 16 KiB   │ zero until used  │   READY     its headers   in use
+//!  └──────────┴──────────────────┘   DRAINED   MISS          arena kept, slots given back
+//! ```
+//!
+//! A shard is (node, cid): a thread that carries its cid to another node uses another shard.
+//! While a shard is not READY its threads allocate without a cache; nobody waits for it.
+#![allow(unsafe_code)]
+
+use crate::arena::Arena;
+use crate::config::{ARENA_BYTES, SHARD_BYTES};
+use crate::heap::{Heap, Source};
+use crate::ids::{ShardId, SizeClass};
+use crate::os::{self, OutOfMemory};
+use crate::size_class::SHARD_WORDS;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use numa_sys::policy;
+use rseq_sys::cs::{HEADERS, Header, INACTIVE, MISS};
+use rseq_sys::registration::{self, Owner};
+
+const _: () = assert!(ARENA_BYTES + SHARD_WORDS * 8 <= SHARD_BYTES);
+
+const ABSENT: u8 = 0;
+const BUSY: u8 = 1;
+const READY: u8 = 2;
+const DRAINED: u8 = 3;
+
+/// The shard that a thread was on when it asked. Stale at once: a hint for slow paths, whose
+/// sections check for themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Shard<'a> {
+    /// The heap.
+    pub heap: &'a Heap,
+    /// Its arena; the orphan arena for threads without a shard.
+    pub arena: &'a Arena,
+    headers: Option<&'a [AtomicU64; HEADERS]>,
+}
+
+impl<'a> Shard<'a> {
+    /// What a thread without a shard uses: an arena, and no cache.
+    #[must_use]
+    pub fn orphan(heap: &'a Heap) -> Self {
+        Self {
+            heap,
+            arena: heap.orphans(),
+            headers: None,
+        }
+    }
+
+    /// The calling thread's shard, brought into being if need be.
+    #[must_use]
+    pub fn current(heap: &'a Heap) -> Self {
+        let orphan = Self::orphan(heap);
+        if heap.source == Source::None {
+            return orphan;
+        }
+        // SAFETY: the heap's own anchor.
+        let mut id = unsafe { heap.anchor.shard_index() };
+        if id.is_none()
+            && heap.registration.owner == Owner::Own
+            && registration::register_thread(heap.registration.offset)
+        {
+            // SAFETY: as above.
+            id = unsafe { heap.anchor.shard_index() };
+        }
+        let Some(id) = id.map(ShardId) else {
+            return orphan;
+        };
+        Self::ready(heap, id)
+            .or_else(|| Self::build(heap, id))
+            .unwrap_or(orphan)
+    }
+
+    /// The shard `id`, if it is READY.
+    #[inline]
+    #[must_use]
+    pub fn ready(heap: &'a Heap, id: ShardId) -> Option<Self> {
+        (heap.region.shard_state(id).load(Ordering::Acquire) == READY)
+            .then(|| Self::laid_out(heap, id))
+    }
+
+    /// The arena of shard `id`, if it ever was READY, or the orphan arena.
+    #[must_use]
+    pub fn arena_of(heap: &'a Heap, id: ShardId) -> Option<&'a Arena> {
+        if id == ShardId::ORPHAN {
+            return Some(heap.orphans());
+        }
+        match heap.region.shard_state(id).load(Ordering::Acquire) {
+            // BUSY for the first time has an arena without spans, perhaps not committed.
+            ABSENT | BUSY => None,
+            _ => Some(Self::laid_out(heap, id).arena),
+        }
+    }
+
+    /// The arena of a span's owner: it exists, since it owns a span.
+    #[must_use]
+    pub fn owner_arena(heap: &'a Heap, id: ShardId) -> &'a Arena {
+        if id == ShardId::ORPHAN {
+            heap.orphans()
+        } else {
+            Self::laid_out(heap, id).arena
+        }
+    }
+
+    fn laid_out(heap: &'a Heap, id: ShardId) -> Self {
+        let memory = heap.region.shard_memory(heap.slot(id));
+        // SAFETY: the shard's memory is committed, as it was READY once; arena and headers are
+        // atomics and keep their places.
+        unsafe {
+            Self {
+                heap,
+                arena: &*memory.cast::<Arena>(),
+                headers: Some(&*memory.add(ARENA_BYTES).cast()),
+            }
+        }
+    }
+
+    #[cold]
+    fn build(heap: &'a Heap, id: ShardId) -> Option<Self> {
+        let state = heap.region.shard_state(id);
+        let before = state.load(Ordering::Relaxed);
+        let free = before == ABSENT || before == DRAINED;
+        if !free
+            || state
+                .compare_exchange(before, BUSY, Ordering::Acquire, Ordering::Relaxed)
+                .is_err()
+        {
+            return None;
+        }
+        let memory = heap.region.shard_memory(heap.slot(id));
+        if before == ABSENT && Self::commit(heap, id, memory).is_err() {
+            state.store(ABSENT, Ordering::Release);
+            return None;
+        }
+        let shard = Self::laid_out(heap, id);
+        shard.arena.set_id(id);
+        shard
+            .arena
+            .last_used_ms
+            .store(os::now_ms(), Ordering::Relaxed);
+        for header in shard.headers? {
+            header.store(INACTIVE.0, Ordering::Relaxed);
+        }
+        state.store(READY, Ordering::Release);
+        let headers = memory.wrapping_add(ARENA_BYTES).cast::<u64>();
+        shard.table_entry(id).store(headers, Ordering::Release);
+        Some(shard)
+    }
+
+    fn commit(heap: &Heap, id: ShardId, memory: *mut u8) -> Result<(), OutOfMemory> {
+        // SAFETY: the shard's own address space.
+        unsafe { os::commit(memory, SHARD_BYTES)? };
+        if let Some(mode) = heap.bind() {
+            let (page_heap, _) = heap.page_heap(id.node());
+            let bound = policy::bind_range(memory.cast(), SHARD_BYTES, id.node() as u32, mode);
+            if bound.is_err() {
+                page_heap
+                    .counters
+                    .bind_refusals
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn table_entry(&self, id: ShardId) -> &AtomicPtr<u64> {
+        let entry = self.heap.region.shard_table().wrapping_add(id.0 as usize);
+        // SAFETY: an entry of the table; sections read it as one aligned word.
+        unsafe { AtomicPtr::from_ptr(entry) }
+    }
+
+    /// Which page heap serves this shard.
+    #[must_use]
+    pub fn heap_index(&self) -> usize {
+        match self.arena.id() {
+            ShardId::ORPHAN => {
+                // SAFETY: the heap's own offset; the field reads 0 where nobody fills it.
+                let node = unsafe { rseq_sys::area::node_id(self.heap.anchor.area) } as usize;
+                self.heap
+                    .heap_of_node(if node < self.heap.nodes { node } else { 0 })
+            }
+            id => self.heap.heap_of_node(id.node()),
+        }
+    }
+
+    /// The header of `class` as it is now, if this is a shard with headers.
+    #[inline]
+    #[must_use]
+    pub fn header(&self, class: SizeClass) -> Option<Header> {
+        Some(Header(self.headers?[class.index()].load(Ordering::Relaxed)))
+    }
+
+    /// Whether this is a shard with headers, not the orphan arena alone.
+    #[must_use]
+    pub fn has_cache(&self) -> bool {
+        self.headers.is_some()
+    }
+
+    /// Sum of all headers' counts: unchanged means that no fast operation hit in between.
+    #[must_use]
+    pub fn ops_sum(&self) -> u32 {
+        self.headers.map_or(0, |headers| {
+            headers
+                .iter()
+                .map(|h| Header(h.load(Ordering::Relaxed)).ops())
+                .fold(0, u32::wrapping_add)
+        })
+    }
+
+    /// Stops the shard, hands each class's cached objects to `take`, gives the memory of the
+    /// slots back, and leaves the shard DRAINED. False when it was not READY, or the kernel
+    /// has no fence.
+    ///
+    /// stop: the table entry becomes MISS → fence: no section that saw the old entry can
+    /// commit any more → act: headers and slots are ours → start: whoever comes next builds.
+    pub fn drain(&self, mut take: impl FnMut(SizeClass, &[usize])) -> bool {
+        let (id, Some(headers)) = (self.arena.id(), self.headers) else {
+            return false;
+        };
+        let state = self.heap.region.shard_state(id);
+        if state
+            .compare_exchange(READY, BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return false;
+        }
+        let base = self.table_entry(id).swap(MISS.base(), Ordering::SeqCst);
+        if !fence() {
+            self.table_entry(id).store(base, Ordering::Release);
+            state.store(READY, Ordering::Release);
+            return false;
+        }
+        for class in 1..crate::size_class::CLASSES {
+            let class = SizeClass(class as u8);
+            let header = Header(headers[class.index()].swap(INACTIVE.0, Ordering::Relaxed));
+            if header.shape() == INACTIVE.shape() {
+                continue;
+            }
+            self.arena.class(class).see_ops(header.ops());
+            self.arena
+                .class(class)
+                .counters
+                .ops_seen
+                .store(0, Ordering::Relaxed);
+            let begin = class.info().begin as usize;
+            let count = header.current() as usize - begin;
+            // SAFETY: after the fence nobody else reaches the slots; they hold `count` objects.
+            let objects =
+                unsafe { core::slice::from_raw_parts(base.add(begin).cast::<usize>(), count) };
+            take(class, objects);
+        }
+        self.arena.capacity_bytes.store(0, Ordering::Relaxed);
+        // SAFETY: all objects were taken; the next builder writes headers, classes their slots.
+        unsafe { os::purge(base.cast(), SHARD_BYTES - ARENA_BYTES) };
+        state.store(DRAINED, Ordering::Release);
+        true
+    }
+}
+
+/// The rseq fence, for whose use the process registers once more when it must: a child of
+/// `fork` may have lost the registration.
+#[must_use]
+pub fn fence() -> bool {
+    use rseq_sys::membarrier;
+    membarrier::fence() || (membarrier::register() && membarrier::fence())
+}
+
+/// All shards that are READY now.
+pub fn all_ready(heap: &Heap) -> impl Iterator<Item = Shard<'_>> {
+    all_ids(heap).filter_map(|id| Shard::ready(heap, id))
+}
+
+/// The ids of all shards that may come to be.
+pub fn all_ids(heap: &Heap) -> impl Iterator<Item = ShardId> + use<> {
+    let (nodes, cids) = (heap.nodes, heap.cids);
+    (0..nodes).flat_map(move |node| (0..cids).map(move |cid| ShardId::new(node, cid)))
+}

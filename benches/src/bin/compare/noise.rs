@@ -1,0 +1,132 @@
+//! How much of the machine others took while a run was going on.
+//!
+//! ```text
+//!   busy ticks of all CPUs (/proc/stat) − the run's own CPU time − ours = foreign
+//!   steal ticks                                                        = the hypervisor's
+//! ```
+
+use std::time::Instant;
+
+/// Above this share of one core a run counts as disturbed.
+const CORE_SHARE_MAX: f64 = 0.2;
+/// /proc/stat counts in ticks per CPU: below this many seconds a difference is rounding.
+const ROUNDING_S: f64 = 0.04;
+
+/// Cores that others took, on average over the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Noise {
+    pub(crate) foreign: f64,
+    pub(crate) steal: f64,
+    pub(crate) disturbed: bool,
+}
+
+impl Noise {
+    pub(crate) fn total(self) -> f64 {
+        self.foreign + self.steal
+    }
+}
+
+/// CPU seconds of the machine up to now: (busy, stolen).
+fn machine() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    parse(&stat)
+}
+
+fn parse(stat: &str) -> (f64, f64) {
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let at = |i: usize| ticks.get(i).copied().unwrap_or(0.0);
+    // user nice system idle iowait irq softirq steal
+    let busy = at(0) + at(1) + at(2) + at(5) + at(6);
+    // SAFETY: reads a constant of the system.
+    let hz = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
+    (busy / hz, at(7) / hz)
+}
+
+/// CPU seconds in a `rusage`.
+pub(crate) fn cpu_seconds(usage: &libc::rusage) -> f64 {
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+fn own() -> f64 {
+    let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `getrusage` fills the struct, and all-zero is a valid one.
+    cpu_seconds(&unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    })
+}
+
+/// A run in progress.
+pub(crate) struct Watch {
+    start: Instant,
+    machine: (f64, f64),
+    own: f64,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            machine: machine(),
+            own: own(),
+        }
+    }
+
+    /// Ends the run, which took `child` CPU seconds itself.
+    pub(crate) fn stop(self, child: f64) -> Noise {
+        let (busy, stolen) = machine();
+        let accounted = child + own() - self.own;
+        judge(
+            self.start.elapsed().as_secs_f64(),
+            busy - self.machine.0 - accounted,
+            stolen - self.machine.1,
+        )
+    }
+}
+
+/// Verdict on `foreign` and `steal` CPU seconds within `wall` seconds. Rounding can make
+/// either difference negative.
+fn judge(wall: f64, foreign: f64, steal: f64) -> Noise {
+    let (wall, foreign, steal) = (wall.max(1e-3), foreign.max(0.0), steal.max(0.0));
+    Noise {
+        foreign: foreign / wall,
+        steal: steal / wall,
+        disturbed: foreign + steal > (CORE_SHARE_MAX * wall).max(ROUNDING_S),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_and_iowait_are_not_busy() {
+        let (busy, stolen) = parse("cpu  100 0 50 9000 700 0 50 300 0 0\ncpu0 1 2 3\n");
+        assert!((stolen / busy - 1.5).abs() < 1e-9, "{busy} {stolen}");
+    }
+
+    #[test]
+    fn a_fifth_of_a_core_disturbs_and_rounding_does_not() {
+        assert!(!judge(1.0, 0.19, 0.0).disturbed);
+        assert!(judge(1.0, 0.11, 0.10).disturbed);
+        assert!(!judge(0.05, 0.03, 0.0).disturbed);
+        assert_eq!(judge(1.0, -0.02, -0.01).total(), 0.0);
+    }
+
+    #[test]
+    fn the_work_of_this_process_is_counted_as_its_own() {
+        let (before, start) = (own(), Instant::now());
+        while start.elapsed().as_millis() < 50 {
+            core::hint::spin_loop();
+        }
+        assert!(own() > before);
+    }
+}

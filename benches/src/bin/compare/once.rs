@@ -1,0 +1,115 @@
+//! The row `once`: a C program that allocates once. It is compiled here, since the
+//! runtime of a Rust program allocates before `main` and would blur the answer.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cidalloc_benches::record::{Metric, Record};
+use cidalloc_benches::stats::spread;
+
+use crate::allocators::Allocator;
+use crate::child;
+use crate::noise::Noise;
+use crate::results::Sample;
+
+const LAUNCHES: usize = 9;
+
+/// The compiled program; its directory goes when this is dropped.
+pub(crate) struct Program(PathBuf);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Compiles the program; the error is one line.
+pub(crate) fn build() -> Result<Program, String> {
+    let folder = std::env::temp_dir().join(format!("cidalloc-once-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+    let program = Program(folder);
+    let source = program.0.join("once.c");
+    std::fs::write(&source, include_str!("once.c"))
+        .map_err(|error| format!("{} cannot be written: {error}", source.display()))?;
+    let status = Command::new("cc")
+        .args(["-O1", "-o"])
+        .arg(program.0.join("once"))
+        .arg(&source)
+        .status()
+        .map_err(|error| format!("cc cannot be run ({error}); apt-get install gcc libc6-dev"))?;
+    if !status.success() {
+        return Err("cc could not compile once.c; apt-get install libc6-dev".to_owned());
+    }
+    Ok(program)
+}
+
+/// The number after `key` at the start of a line.
+fn field(text: &str, key: &str) -> Option<f64> {
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .split_ascii_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    })
+}
+
+/// Launches the program several times; the sample holds the medians.
+pub(crate) fn run(
+    program: &Program,
+    allocator: &Allocator,
+    limit: Duration,
+) -> Result<Sample, String> {
+    let (mut values, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..LAUNCHES {
+        let preload = allocator.preload.as_deref();
+        let text = child::run(&program.0.join("once"), &[], preload, limit)?.text;
+        if let Some(library) = preload {
+            let real = std::fs::canonicalize(library).unwrap_or_else(|_| library.to_owned());
+            if !mapped(&text, &real) {
+                return Err(format!("{} is not mapped in the process", real.display()));
+            }
+        }
+        values.push(field(&text, "Rss:").ok_or("no Rss in smaps_rollup")?);
+        peaks.push(field(&text, "VmHWM:").ok_or("no VmHWM in status")?);
+    }
+    let median = |values: Vec<f64>| spread(values).map_or(0.0, |s| s.median);
+    let (value, peak) = (median(values), median(peaks));
+    let record = Record {
+        name: "once",
+        metric: Metric::Kib,
+        value,
+        cpu: 0.0,
+        ops: 1,
+        asked_kib: 0,
+        peak_kib: peak as u64,
+        end_kib: value as u64,
+        minflt: 0,
+        lib: "",
+    };
+    Ok(Sample::new(&record, Noise::default()))
+}
+
+fn mapped(maps: &str, library: &Path) -> bool {
+    library
+        .to_str()
+        .is_some_and(|path| maps.lines().any(|line| line.ends_with(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_allocation_costs_glibc_between_half_a_megabyte_and_four() {
+        let program = build().unwrap();
+        let glibc = Allocator {
+            name: "glibc".into(),
+            preload: None,
+        };
+        let sample = run(&program, &glibc, Duration::from_secs(10)).unwrap();
+        assert!((512.0..4096.0).contains(&sample.value), "{}", sample.value);
+    }
+}

@@ -1,0 +1,207 @@
+// The sections on arm64: out of line functions by AAPCS64, hidden, leaves without a frame.
+// The contract is in mod.rs, the model is x86_64.rs, the declarations are in aarch64.rs.
+//
+//   entry:  anchor -> x9 area, x10 address of the id, x11 table
+//   2:      arm: rseq_cs = descriptor (x13)          <- abort comes back here
+//   3:      window: x15 shard index then base, x12 address of the header, x14 header,
+//           w16 and w17 scratch; arguments stay as they came, the result grows in x0
+//           stlr                                     <- the commit store, always last
+//   4:      ret
+//
+// What is live across label 2 is in x0 to x15 only: the linker may put a veneer, which
+// changes x16 and x17, between the abort code and label 2. x0 is the anchor until 2 and the
+// result from then on, so every window sets it before it may leave.
+//
+// The header is loaded by load-acquire and committed by store-release, as one word. In take
+// and put the owner and the word are loaded so: the word must not be older than the owner.
+//
+// The text goes through a Rust format string and two assemblers: no braces, no preprocessor.
+
+        .equ    CIDALLOC_ANCHOR_AREA, 0
+        .equ    CIDALLOC_ANCHOR_INDEX, 8
+        .equ    CIDALLOC_ANCHOR_TABLE, 16
+        .equ    CIDALLOC_CPU_ID, 4
+        .equ    CIDALLOC_RSEQ_CS, 8
+        .equ    CIDALLOC_NODE_ID, 20
+        .equ    CIDALLOC_CID_BITS, 13
+        .equ    CIDALLOC_SIGNATURE, 0xd428bc00
+
+// Opens a function and resolves the anchor. The hint is `bti c`, a landing pad for long
+// calls by way of a veneer, and does nothing on older processors.
+        .macro  cidalloc_section name
+        .pushsection .text.cidalloc_rseq_\name, "ax", %progbits
+        .balign 16
+        .globl  cidalloc_rseq_\name
+        .hidden cidalloc_rseq_\name
+        .type   cidalloc_rseq_\name, %function
+cidalloc_rseq_\name:
+        .cfi_startproc
+        hint    #34
+        ldp     x9, x10, [x0, #CIDALLOC_ANCHOR_AREA]
+        ldr     x11, [x0, #CIDALLOC_ANCHOR_TABLE]
+        mrs     x12, tpidr_el0
+        add     x9, x12, x9
+        add     x10, x12, x10
+        adrp    x13, .Lcidalloc_rseq_cs_\name
+        add     x13, x13, :lo12:.Lcidalloc_rseq_cs_\name
+        .endm
+
+// Arms the section and begins its window: the shard's index to x15, and the outcome of a
+// miss to x0. A thread that is not registered leaves with it.
+        .macro  cidalloc_begin_window miss
+2:
+        str     x13, [x9, #CIDALLOC_RSEQ_CS]
+3:
+        mov     x0, #\miss
+        ldr     w16, [x9, #CIDALLOC_CPU_ID]
+        tbnz    w16, #31, 4f
+        ldr     w15, [x9, #CIDALLOC_NODE_ID]
+        ldr     w16, [x10]
+        add     w15, w16, w15, lsl #CIDALLOC_CID_BITS
+        .endm
+
+// Within a window: the shard's base to x15, the header of class x1 to x14, its address to x12.
+        .macro  cidalloc_load_header
+        ldr     x15, [x11, x15, lsl #3]
+        add     x12, x15, x1, lsl #3
+        ldar    x14, [x12]
+        .endm
+
+// Ends the window with the store of `value` to `address`, returns, and leaves the abort code
+// and the descriptor in their sections. A profiler's signal lands on the abort code: hence
+// its own frame description.
+        .macro  cidalloc_commit name, value, address
+        stlr    \value, [\address]
+4:
+        ret
+        .cfi_endproc
+        .size   cidalloc_rseq_\name, . - cidalloc_rseq_\name
+
+        .pushsection .text.rseq_preempted_or_signalled, "ax", %progbits
+        .balign 4
+        .cfi_startproc
+        .inst   CIDALLOC_SIGNATURE
+5:
+        b       2b
+        .cfi_endproc
+        .popsection
+
+        .pushsection __rseq_cs, "aw", %progbits
+        .balign 32
+.Lcidalloc_rseq_cs_\name:
+        .long   0, 0
+        .quad   3b, 4b - 3b, 5b
+        .popsection
+        .popsection
+        .endm
+
+// x0 anchor, x1 class -> x0 object, or odd
+        cidalloc_section pop
+        mov     w3, #0xffffffff                 // cur - 1, ops + 1
+        cidalloc_begin_window 1
+        cidalloc_load_header
+        and     x16, x14, #0xffff
+        add     x16, x15, x16, lsl #3
+        ldr     x0, [x16, #-8]
+        tbnz    x0, #0, 4f
+        add     x14, x14, x3
+        cidalloc_commit pop, x14, x12
+
+// x0 anchor, x1 class, x2 object -> x0 room that there was, 0 for a full class
+        cidalloc_section push
+        mov     x3, #1
+        movk    x3, #1, lsl #32                 // cur + 1, ops + 1
+        cidalloc_begin_window 0
+        cidalloc_load_header
+        ubfx    x16, x14, #16, #16
+        and     x17, x14, #0xffff
+        subs    x0, x16, x17
+        b.eq    4f
+        str     x2, [x15, x17, lsl #3]
+        add     x14, x14, x3
+        cidalloc_commit push, x14, x12
+
+// x0 anchor, x1 class, x2 begin, x3 buf, x4 max -> x0 popped
+        cidalloc_section pop_batch
+        cidalloc_begin_window 0
+        cidalloc_load_header
+        and     x5, x14, #0xffff
+        subs    x6, x5, x2                      // signed: a stopped shard's cur is below begin
+        b.le    4f
+        cmp     x6, x4
+        csel    x6, x6, x4, ls
+        cbz     x6, 4f
+        sub     x5, x5, x6
+        add     x5, x15, x5, lsl #3
+        sub     x14, x14, x6
+7:
+        ldr     x7, [x5, x0, lsl #3]
+        str     x7, [x3, x0, lsl #3]
+        add     x0, x0, #1
+        cmp     x0, x6
+        b.lo    7b
+        cidalloc_commit pop_batch, x14, x12
+
+// x0 anchor, x1 class, x2 buf, x3 len -> x0 pushed
+        cidalloc_section push_batch
+        cidalloc_begin_window 0
+        cidalloc_load_header
+        ubfx    x6, x14, #16, #16
+        and     x5, x14, #0xffff
+        sub     x6, x6, x5
+        cmp     x6, x3
+        csel    x6, x6, x3, ls
+        cbz     x6, 4f
+        add     x5, x15, x5, lsl #3
+        add     x14, x14, x6
+7:
+        ldr     x7, [x2, x0, lsl #3]
+        str     x7, [x5, x0, lsl #3]
+        add     x0, x0, #1
+        cmp     x0, x6
+        b.lo    7b
+        cidalloc_commit push_batch, x14, x12
+
+// x0 anchor, x1 class, x2 begin, w3 expected, w4 new -> x0 whether done
+        cidalloc_section reshape
+        mov     w4, w4
+        cidalloc_begin_window 0
+        cidalloc_load_header
+        cmp     w14, w3
+        b.ne    4f
+        mov     x0, #1
+        add     x16, x15, x2, lsl #3
+        str     x0, [x16, #-8]                  // the sentinel
+        and     x14, x14, #0xffffffff00000000
+        orr     x14, x14, x4
+        cidalloc_commit reshape, x14, x12
+
+// x0 anchor, x1 owner, x2 word, x3 mask -> x0 whether it is the owner, x1 bits taken
+        cidalloc_section take
+        mov     x4, x1
+        cidalloc_begin_window 0
+        ldar    w5, [x4]
+        cmp     w5, w15
+        b.ne    4f
+        ldar    x14, [x2]
+        and     x1, x14, x3
+        bic     x14, x14, x3
+        mov     x0, #1
+        cidalloc_commit take, x14, x2
+
+// x0 anchor, x1 owner, x2 word, x3 mask -> x0 whether it is the owner, x1 the word before
+        cidalloc_section put
+        mov     x4, x1
+        cidalloc_begin_window 0
+        ldar    w5, [x4]
+        cmp     w5, w15
+        b.ne    4f
+        ldar    x1, [x2]
+        orr     x14, x1, x3
+        mov     x0, #1
+        cidalloc_commit put, x14, x2
+
+        .purgem cidalloc_section
+        .purgem cidalloc_begin_window
+        .purgem cidalloc_load_header
+        .purgem cidalloc_commit

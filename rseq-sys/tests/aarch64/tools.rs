@@ -1,0 +1,129 @@
+//! The cross tools: where they are, and the sections as objects of two assemblers.
+//!
+//! ```text
+//!   aarch64.S ──► as                        ──► gnu/aarch64.o       what Debian's tools make of it
+//!            └──► rustc, its own assembler  ──► compiler/aarch64.o  what the crate is built from
+//! ```
+//!
+//! rustc assembles for every architecture, whichever targets are installed: a crate without
+//! `core` holds nothing but the `global_asm!`. Such a crate needs the compiler's internals,
+//! hence `RUSTC_BOOTSTRAP`, and a compiler that changed them is a reported skip.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Assembler files of the crate, without their `.S`.
+pub(crate) const FILES: [&str; 2] = ["aarch64", "aarch64_area"];
+
+const CRATE_WITHOUT_CORE: &str = r#"
+#![feature(no_core, lang_items, rustc_attrs, decl_macro)]
+#![no_core]
+#![allow(internal_features)]
+#[lang = "pointee_sized"] pub trait PointeeSized {}
+#[lang = "meta_sized"] pub trait MetaSized: PointeeSized {}
+#[lang = "sized"] pub trait Sized: MetaSized {}
+#[rustc_builtin_macro] pub macro global_asm("", $(operands,)* $(options($(option),*))?) {}
+#[rustc_builtin_macro] pub macro include_str($file:expr) {}
+"#;
+
+/// Reports that something is not tested; a failure where `CIDALLOC_FORBID_SKIPS` is set.
+pub(crate) fn skip(why: &str) {
+    assert!(
+        std::env::var_os("CIDALLOC_FORBID_SKIPS").is_none(),
+        "skips are forbidden (CIDALLOC_FORBID_SKIPS): {why}"
+    );
+    eprintln!("skip: {why}");
+}
+
+/// The path of a file below this crate.
+pub(crate) fn in_crate(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `name` of binutils or gcc for arm64: its own on an arm64 machine, else Debian's cross tool.
+pub(crate) fn tool(name: &str) -> Command {
+    Command::new(if cfg!(target_arch = "aarch64") {
+        name.to_owned()
+    } else {
+        format!("aarch64-linux-gnu-{name}")
+    })
+}
+
+/// Whether `name` can be run; reports a skip that names Debian's `package` where not.
+pub(crate) fn have(name: &str, package: &str) -> bool {
+    let found = tool(name).arg("--version").output().is_ok();
+    if !found {
+        let command = tool(name);
+        let program = command.get_program().display().to_string();
+        skip(&format!(
+            "{program} is not installed (Debian package {package})"
+        ));
+    }
+    found
+}
+
+/// The standard output of `command`, which must succeed and must not complain.
+pub(crate) fn run(command: &mut Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{command:?}: {status}\n{stdout}{stderr}");
+    assert!(stderr.is_empty(), "{command:?} complains:\n{stderr}");
+    stdout
+}
+
+/// A new, empty directory for the results of one test.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("the target directory can be written");
+    path
+}
+
+/// Assembles by GNU's assembler into `directory`.
+pub(crate) fn assemble_by_gnu(directory: &Path) -> Vec<PathBuf> {
+    let assemble = |file: &str| {
+        let object = directory.join(file).with_extension("o");
+        let source = in_crate("src/cs").join(file).with_extension("S");
+        run(tool("as")
+            .arg("--fatal-warnings")
+            .arg("-o")
+            .args([&object, &source]));
+        object
+    };
+    FILES.map(assemble).to_vec()
+}
+
+/// Assembles by the compiler into `directory`; `None`, reported, where this one cannot.
+pub(crate) fn assemble_by_compiler(directory: &Path) -> Option<Vec<PathBuf>> {
+    let source = directory.join("empty.rs");
+    fs::write(&source, CRATE_WITHOUT_CORE).expect("the target directory can be written");
+    let compile = |source: &Path, object: &Path| {
+        let mut command = Command::new("rustc");
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.args(["--edition=2024", "--crate-type=lib", "--emit=obj"]);
+        command.args(["--target=aarch64-unknown-linux-gnu", "-o"]);
+        command.args([object, source]);
+        command
+    };
+    let probe = compile(&source, &directory.join("empty.o")).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        skip("this rustc does not build a crate without core for aarch64-unknown-linux-gnu");
+        return None;
+    }
+    let assemble = |file: &str| {
+        let source = directory.join(file).with_extension("rs");
+        let text = in_crate("src/cs").join(file).with_extension("S");
+        let item = format!("{CRATE_WITHOUT_CORE}global_asm!(include_str!({text:?}));\n");
+        fs::write(&source, item).expect("the target directory can be written");
+        let object = source.with_extension("o");
+        run(&mut compile(&source, &object));
+        object
+    };
+    Some(FILES.map(assemble).to_vec())
+}

@@ -1,0 +1,49 @@
+//! C++ over the library: every form of `operator new` and `operator delete`, the new-handler,
+//! `std::bad_alloc`, containers, exceptions and threads.
+//!
+//! ```text
+//!   forms.cc        new and delete in all their forms; failure by handler, exception, null
+//!   containers.cc   what the standard library does with them, alone and in threads
+//! ```
+//!
+//! Whether the operators come from libstdc++ over our `malloc` or from the library itself
+//! makes no difference here.
+
+use cidalloc_tests::passes;
+
+macro_rules! cases {
+    ($source:literal: $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                passes(concat!("conformance/cxx/", $source), stringify!($case));
+            }
+        )*
+    };
+}
+
+cases! { "forms.cc":
+    every_form_gives_distinct_usable_blocks
+    aligned_forms_keep_their_alignment
+    sized_delete_takes_every_size
+    zero_sized_objects_are_distinct
+    delete_of_null_does_nothing
+    too_large_new_throws_bad_alloc
+    nothrow_new_returns_null
+    array_length_overflow_throws
+    new_handler_is_called_until_it_gives_up
+    new_handler_may_throw
+    constructor_that_throws_gives_its_memory_back
+    class_operators_are_preferred
+}
+
+cases! { "containers.cc":
+    containers_keep_their_content
+    strings_and_streams_work
+    polymorphic_objects_die_through_their_base
+    shared_objects_cross_threads
+    exceptions_carry_heap_memory_across_threads
+    over_aligned_elements_stay_aligned_in_vectors
+    pmr_resources_draw_from_new_and_delete
+    thread_local_objects_free_at_thread_exit
+}

@@ -1,0 +1,151 @@
+//! C and C++ sources to programs, once per content.
+//!
+//! ```text
+//!   tests/startup/fork.c ─┐ hash of source, headers,       target/…/cidalloc-test-programs/
+//!   tests/c/*.h          ─┴ compiler and arguments   →         fork-0123456789abcdef
+//! ```
+//!
+//! Several test processes may compile the same source at the same time: each writes a name of
+//! its own and renames it.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+/// A language and the way its compiler is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compiler {
+    /// C programs.
+    C,
+    /// C++ programs.
+    Cxx,
+}
+
+impl Compiler {
+    fn command(self) -> String {
+        let (variable, default) = match self {
+            Self::C => ("CC", "cc"),
+            Self::Cxx => ("CXX", "c++"),
+        };
+        std::env::var(variable).unwrap_or_else(|_| default.to_owned())
+    }
+
+    // The compiler may not reason about malloc: `free(malloc(n))` must stay two calls.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::C => &["-std=gnu11", "-O1", "-g", "-fno-builtin", "-pthread", "-w"],
+            Self::Cxx => &[
+                "-std=c++17",
+                "-O1",
+                "-g",
+                "-fno-builtin",
+                "-fsized-deallocation",
+                "-pthread",
+                "-w",
+            ],
+        }
+    }
+}
+
+/// Compiles `source`, a path under the tests' folder; none where there is no C compiler.
+///
+/// # Panics
+/// If the compiler rejects the source.
+#[must_use]
+pub fn compile_c(source: &str) -> Option<PathBuf> {
+    compile(source, Compiler::C)
+}
+
+/// As [`compile_c`], for C++.
+///
+/// # Panics
+/// If the compiler rejects the source.
+#[must_use]
+pub fn compile_cxx(source: &str) -> Option<PathBuf> {
+    compile(source, Compiler::Cxx)
+}
+
+fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
+    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    if !works(compiler) {
+        let name = compiler.command();
+        crate::skip(source, &format!("no compiler {name} here; install it or set CC and CXX"));
+        return None;
+    }
+    let mut built = BUILT.lock().expect("an earlier compilation failed");
+    let built = built.get_or_insert_default();
+    if let Some(program) = built.get(source) {
+        return Some(program.clone());
+    }
+    let program = build(&crate::tests_root().join(source), compiler);
+    built.insert(source.to_owned(), program.clone());
+    Some(program)
+}
+
+fn works(compiler: Compiler) -> bool {
+    static C: OnceLock<bool> = OnceLock::new();
+    static CXX: OnceLock<bool> = OnceLock::new();
+    let cell = match compiler {
+        Compiler::C => &C,
+        Compiler::Cxx => &CXX,
+    };
+    *cell.get_or_init(|| {
+        Command::new(compiler.command())
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .is_ok_and(|output| output.status.success())
+    })
+}
+
+fn build(source: &Path, compiler: Compiler) -> PathBuf {
+    let headers = crate::tests_root().join("c");
+    let stem = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+    let program = crate::programs_root().join(format!("{stem}-{:016x}", key(source, compiler)));
+    if program.exists() {
+        return program;
+    }
+    let draft = program.with_extension(format!("{}.tmp", std::process::id()));
+    let output = Command::new(compiler.command())
+        .args(compiler.arguments())
+        .arg("-I")
+        .arg(&headers)
+        .arg(source)
+        .arg("-o")
+        .arg(&draft)
+        .arg("-ldl")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run {}: {e}", compiler.command()));
+    assert!(
+        output.status.success(),
+        "{} does not compile:\n{}",
+        source.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::rename(&draft, &program)
+        .unwrap_or_else(|e| panic!("cannot rename {draft:?} to {program:?}: {e}"));
+    program
+}
+
+/// FNV-1a over all that the program is made from.
+fn key(source: &Path, compiler: Compiler) -> u64 {
+    let mut inputs = vec![source.to_path_buf()];
+    let headers = crate::tests_root().join("c");
+    let entries = std::fs::read_dir(&headers)
+        .unwrap_or_else(|e| panic!("cannot list {}: {e}", headers.display()));
+    inputs.extend(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())));
+    inputs.sort();
+    let mut text = compiler.command().into_bytes();
+    text.extend(compiler.arguments().concat().bytes());
+    for input in inputs {
+        text.extend(
+            std::fs::read(&input).unwrap_or_else(|e| panic!("cannot read {input:?}: {e}")),
+        );
+    }
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
