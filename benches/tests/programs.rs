@@ -109,3 +109,30 @@ fn an_unknown_row_is_refused_by_both_programs() {
             .contains("workload --list")
     );
 }
+
+#[test]
+fn an_allocator_that_hands_a_block_out_twice_is_caught() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let library = folder.join("libtwice.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/twice.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-fno-builtin", "-o"])
+        .args([library.as_os_str(), source.as_ref()])
+        .status();
+    assert!(built.unwrap().success());
+    let preload = format!("twice={}", library.display());
+    let (code, out, _) = compare(&[
+        "--preload",
+        &preload,
+        "--allocators",
+        "twice",
+        "--filter",
+        "random/small/1t",
+        "--scale",
+        "0.001",
+        "--rounds",
+        "1",
+    ]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("was overwritten while it was live"), "{out}");
+}

@@ -74,7 +74,7 @@ pub(crate) fn run(threads: usize, ops: u64) -> Timed {
         let estate = Mutex::new(Estate {
             rng,
             slots,
-            left: GENERATIONS,
+            left: generations,
         });
         Line {
             estate,
