@@ -234,7 +234,7 @@ impl Heap {
         let registration = registration::detect(feature_size);
         let source = choose_source(options.cid, &registration);
         // Without the kernel's node number beside the cid there is one row of shards.
-        let nodes = if registration.has_mm_cid {
+        let nodes = if registration.has_mm_cid && source != Source::Cpu {
             numa_sys::topology::possible_nodes().map_or(1, |n| n as usize)
         } else {
             1
@@ -248,14 +248,12 @@ impl Heap {
             Numa::Bind => Some(BindMode::Bind),
             Numa::None => None,
         };
-        let region = Region::reserve(nodes, nodes * cids)?;
+        let rows = if source == Source::Cpu { cids } else { nodes };
+        let region = Region::reserve(rows, nodes * cids)?;
         let table = region.shard_table();
-        for node in 0..nodes {
-            for cid in 0..cids {
-                let id = ShardId::new(node, cid);
-                // SAFETY: the table has an entry per id of each node, committed.
-                unsafe { table.add(id.0 as usize).write(MISS.base()) };
-            }
+        for id in ids(source, nodes, cids) {
+            // SAFETY: the table has a row for each node, or each CPU, committed.
+            unsafe { table.add(id.0 as usize).write(MISS.base()) };
         }
         if source != Source::None {
             let _ = membarrier::register();
@@ -342,7 +340,23 @@ impl Heap {
     /// A shard's number among all shards that may come to be.
     #[must_use]
     pub fn slot(&self, id: ShardId) -> usize {
-        id.node() * self.cids + id.cid()
+        self.node_of(id) * self.cids + id.column()
+    }
+
+    /// A shard's node.
+    #[must_use]
+    pub fn node_of(&self, id: ShardId) -> usize {
+        // Shards of CPU numbers lie on the table's diagonal, all on one node.
+        if self.source == Source::Cpu {
+            0
+        } else {
+            id.row()
+        }
+    }
+
+    /// The ids of all shards that may come to be.
+    pub fn ids(&self) -> impl Iterator<Item = ShardId> + use<> {
+        ids(self.source, self.nodes, self.cids)
     }
 
     /// The present decay period: a stamp of freed runs. Sixteen periods make one decay time.
@@ -350,6 +364,12 @@ impl Heap {
     pub fn stamp(&self, now_ms: u64) -> u32 {
         (now_ms * 16 / self.options.decay_ms.max(16)) as u32
     }
+}
+
+fn ids(source: Source, nodes: usize, cids: usize) -> impl Iterator<Item = ShardId> {
+    (0..nodes).flat_map(move |node| {
+        (0..cids).map(move |id| ShardId::new(if source == Source::Cpu { id } else { node }, id))
+    })
 }
 
 /// The best source that is there and wanted.

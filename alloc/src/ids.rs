@@ -53,7 +53,8 @@ impl PageId {
     }
 }
 
-/// A shard: `node << CID_BITS | cid`, as the sections compute it.
+/// A shard: its index in the table, as the sections compute it. The row is the node and the
+/// column the cid; where CPU numbers index shards, both are the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardId(pub u32);
 
@@ -63,19 +64,19 @@ impl ShardId {
     /// Owner while a span changes hands: nobody's, not even the orphan arena's.
     pub const NOBODY: Self = Self(u32::MAX - 1);
 
-    /// The shard of `cid` on `node`.
+    /// The shard at `row` and `column`.
     #[must_use]
-    pub fn new(node: usize, cid: usize) -> Self {
-        Self((node << CID_BITS | cid) as u32)
+    pub fn new(row: usize, column: usize) -> Self {
+        Self((row << CID_BITS | column) as u32)
     }
-    /// Its NUMA node.
+    /// Its row in the table.
     #[must_use]
-    pub fn node(self) -> usize {
+    pub fn row(self) -> usize {
         (self.0 >> CID_BITS) as usize
     }
-    /// Its concurrency id.
+    /// Its column in the table: the cid, or the CPU.
     #[must_use]
-    pub fn cid(self) -> usize {
+    pub fn column(self) -> usize {
         self.0 as usize & (CIDS_PER_NODE - 1)
     }
 }

@@ -114,7 +114,7 @@ pub fn trim(heap: &Heap) -> usize {
     for shard in shard::all_ready(heap).filter(|shard| shard.arena.id() != me) {
         drain(heap, &shard);
     }
-    let arenas = shard::all_ids(heap).filter_map(|id| shard::Shard::arena_of(heap, id));
+    let arenas = heap.ids().filter_map(|id| shard::Shard::arena_of(heap, id));
     for arena in arenas.chain(core::iter::once(heap.orphans())) {
         supply::release_current(heap, arena);
         sweep_all(heap, arena);

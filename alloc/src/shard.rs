@@ -156,8 +156,9 @@ impl<'a> Shard<'a> {
         // SAFETY: the shard's own address space.
         unsafe { os::commit(memory, SHARD_BYTES)? };
         if let Some(mode) = heap.bind() {
-            let (page_heap, _) = heap.page_heap(id.node());
-            let bound = policy::bind_range(memory.cast(), SHARD_BYTES, id.node() as u32, mode);
+            let node = heap.node_of(id);
+            let (page_heap, _) = heap.page_heap(node);
+            let bound = policy::bind_range(memory.cast(), SHARD_BYTES, node as u32, mode);
             if bound.is_err() {
                 page_heap
                     .counters
@@ -184,7 +185,7 @@ impl<'a> Shard<'a> {
                 self.heap
                     .heap_of_node(if node < self.heap.nodes { node } else { 0 })
             }
-            id => self.heap.heap_of_node(id.node()),
+            id => self.heap.heap_of_node(self.heap.node_of(id)),
         }
     }
 
@@ -272,11 +273,5 @@ pub fn fence() -> bool {
 
 /// All shards that are READY now.
 pub fn all_ready(heap: &Heap) -> impl Iterator<Item = Shard<'_>> {
-    all_ids(heap).filter_map(|id| Shard::ready(heap, id))
-}
-
-/// The ids of all shards that may come to be.
-pub fn all_ids(heap: &Heap) -> impl Iterator<Item = ShardId> + use<> {
-    let (nodes, cids) = (heap.nodes, heap.cids);
-    (0..nodes).flat_map(move |node| (0..cids).map(move |cid| ShardId::new(node, cid)))
+    heap.ids().filter_map(|id| Shard::ready(heap, id))
 }

@@ -202,8 +202,9 @@ fn adopt(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
     }
     let now_ms = os::now_ms();
     let idle_since = now_ms.saturating_sub(heap.options.drain_ms);
-    let donor = shard::all_ids(heap)
-        .filter(|id| heap.heap_of_node(id.node()) == shard.heap_index() && *id != me)
+    let donor = heap
+        .ids()
+        .filter(|id| heap.heap_of_node(heap.node_of(*id)) == shard.heap_index() && *id != me)
         .filter_map(|id| Shard::arena_of(heap, id))
         .find(|arena| {
             arena.has_queued(class) && arena.last_used_ms.load(Ordering::Relaxed) < idle_since

@@ -50,6 +50,8 @@ pub struct RseqCs {
     pub abort_ip: u64,
 }
 
+/// Offset of `cpu_id_start` in [`Rseq`].
+pub const CPU_ID_START: usize = offset_of!(Rseq, cpu_id_start);
 /// Offset of `cpu_id` in [`Rseq`].
 pub const CPU_ID: usize = offset_of!(Rseq, cpu_id);
 /// Offset of `rseq_cs` in [`Rseq`].
@@ -76,10 +78,14 @@ pub const SIGNATURE: u32 = 0xd428_bc00;
 
 const _: () = {
     assert!(size_of::<Rseq>() == 32 && align_of::<Rseq>() == 32);
-    assert!(offset_of!(Rseq, cpu_id_start) == 0 && CPU_ID == 4 && RSEQ_CS == 8);
+    assert!(CPU_ID_START == 0 && CPU_ID == 4 && RSEQ_CS == 8);
     assert!(offset_of!(Rseq, flags) == 16 && NODE_ID == 20 && MM_CID == 24);
     assert!(size_of::<RseqCs>() == 32 && align_of::<RseqCs>() == 32);
     assert!(offset_of!(RseqCs, flags) == 4 && offset_of!(RseqCs, start_ip) == 8);
     assert!(offset_of!(RseqCs, post_commit_offset) == 16 && offset_of!(RseqCs, abort_ip) == 24);
+    assert!(
+        MM_CID == NODE_ID + 4 && CPU_ID == CPU_ID_START + 4,
+        "pairs are loaded as one"
+    );
     assert!(MM_CID as u32 + 4 == FEATURE_SIZE_MM_CID);
 };

@@ -4,7 +4,7 @@
 //! belong to somebody else. Whoever acts on an id does so inside a section (see [`crate::cs`]).
 #![allow(unsafe_code)]
 
-use crate::abi::{self, Rseq};
+use crate::abi::Rseq;
 
 /// The thread pointer: unique per thread, and the origin of all offsets to areas.
 #[inline(always)]
@@ -58,16 +58,16 @@ field!(
     mm_cid: u32
 );
 
-/// The 32-bit id at `index`, an offset from the thread pointer.
+/// The pair of ids at `offset` from the thread pointer, read as one.
 ///
 /// # Safety
-/// `index` is the area's offset plus that of a field of [`abi::Rseq`].
+/// `offset` is the area's plus that of the first field of a pair of ids in [`Rseq`].
 #[inline(always)]
 #[must_use]
-pub unsafe fn id_at(index: isize) -> u32 {
-    debug_assert!(size_of::<abi::Rseq>() == 32);
-    let field: *const u32 =
-        core::ptr::with_exposed_provenance(thread_pointer().wrapping_add_signed(index));
-    // SAFETY: by the caller's promise a field of this thread's live area.
-    unsafe { field.read_volatile() }
+pub unsafe fn ids_at(offset: isize) -> (u32, u32) {
+    let pair: *const [u32; 2] =
+        core::ptr::with_exposed_provenance(thread_pointer().wrapping_add_signed(offset));
+    // SAFETY: by the caller's promise two fields of this thread's live area.
+    let [first, second] = unsafe { pair.read_volatile() };
+    (first, second)
 }

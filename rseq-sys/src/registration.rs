@@ -58,8 +58,6 @@ global_asm!(
     ".long 0, -1, 0, 0, 0, 0, 0, 0",
     ".size cidalloc_rseq_area, 32",
     ".popsection",
-    ".weak __rseq_offset",
-    ".weak __rseq_size",
 );
 #[cfg(target_arch = "aarch64")]
 global_asm!(include_str!("cs/aarch64_area.S"));
@@ -81,7 +79,9 @@ fn libc_words() -> Option<(isize, u32)> {
     let (offset, size): (*const isize, *const u32);
     // SAFETY: loads the two GOT entries of weak symbols: their address, or null.
     unsafe {
-        asm!("mov {}, qword ptr [rip + __rseq_offset@GOTPCREL]",
+        asm!(".weak __rseq_offset",
+             ".weak __rseq_size",
+             "mov {}, qword ptr [rip + __rseq_offset@GOTPCREL]",
              "mov {}, qword ptr [rip + __rseq_size@GOTPCREL]",
              out(reg) offset, out(reg) size, options(nostack, readonly, preserves_flags));
     }

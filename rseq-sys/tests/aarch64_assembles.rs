@@ -69,17 +69,16 @@ fn numbers_are_those_of_the_crate() {
         .collect();
     let wanted = [
         ("CIDALLOC_ANCHOR_AREA", offset_of!(Anchor, area) as u64),
-        ("CIDALLOC_ANCHOR_INDEX", offset_of!(Anchor, index) as u64),
+        ("CIDALLOC_ANCHOR_IDS", offset_of!(Anchor, ids) as u64),
         ("CIDALLOC_ANCHOR_TABLE", offset_of!(Anchor, table) as u64),
         ("CIDALLOC_CPU_ID", abi::CPU_ID as u64),
         ("CIDALLOC_RSEQ_CS", abi::RSEQ_CS as u64),
-        ("CIDALLOC_NODE_ID", abi::NODE_ID as u64),
         ("CIDALLOC_CID_BITS", u64::from(CID_BITS)),
         ("CIDALLOC_SIGNATURE", u64::from(SIGNATURE)),
     ];
     assert_eq!(numbers, wanted);
     // The pair load of the anchor reads two words that stand together.
-    assert_eq!(offset_of!(Anchor, index), offset_of!(Anchor, area) + 8);
+    assert_eq!(offset_of!(Anchor, ids), offset_of!(Anchor, area) + 8);
     let abi_text = read("src/abi.rs");
     assert!(
         abi_text

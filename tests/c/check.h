@@ -29,7 +29,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static inline void say(int fd, const char *format, ...) {
-    char line[512];
+    char line[800];
     va_list arguments;
     va_start(arguments, format);
     int length = vsnprintf(line, sizeof line, format, arguments);
@@ -38,23 +38,23 @@ static inline void say(int fd, const char *format, ...) {
     if (length > 0 && write(fd, line, (size_t)length) < 0) _exit(3);
 }
 
-#define FAIL(...)                                          \
-    do {                                                   \
-        say(2, "failed: %s:%d: ", __FILE__, __LINE__);     \
-        say(2, __VA_ARGS__);                               \
-        say(2, "\n");                                      \
-        _exit(1);                                          \
-    } while (0)
+/* One write for the whole line: other threads may fail at the same time. */
+static inline void failed(const char *file, int number, const char *condition,
+                          const char *format, ...) {
+    char detail[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    say(2, "failed: %s:%d: %s%s%s\n", file, number, condition, *condition ? ": " : "", detail);
+    _exit(1);
+}
+#define FAIL(...) failed(__FILE__, __LINE__, "", __VA_ARGS__)
 
 /* CHECK(condition, format, ...): the format tells the values that matter. */
-#define CHECK(condition, ...)                                              \
-    do {                                                                   \
-        if (!(condition)) {                                                \
-            say(2, "failed: %s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            say(2, __VA_ARGS__);                                           \
-            say(2, "\n");                                                  \
-            _exit(1);                                                      \
-        }                                                                  \
+#define CHECK(condition, ...)                                                      \
+    do {                                                                           \
+        if (!(condition)) failed(__FILE__, __LINE__, #condition, __VA_ARGS__);     \
     } while (0)
 
 struct test_case {
@@ -98,7 +98,7 @@ static inline int run_cases(int argc, char **argv, const struct test_case *cases
 /* ---- who answers -------------------------------------------------------------------------- */
 
 static inline int subject_is(const char *word) {
-    const char *subject = getenv("CIDALLOC_TEST_SUBJECT");
+    const char *subject = getenv("SUBJECT_UNDER_TEST");
     return strcmp(subject ? subject : "libc", word) == 0;
 }
 
@@ -130,7 +130,7 @@ static inline uint64_t pattern_word(uint64_t seed, size_t i) {
     return x ^ (x >> 29);
 }
 static inline void fill(void *block, size_t size, uint64_t seed) {
-    unsigned char *bytes = block;
+    unsigned char *bytes = (unsigned char *)block;
     size_t i = 0;
     for (; i + 8 <= size; i += 8) {
         uint64_t word = pattern_word(seed, i);
@@ -140,7 +140,7 @@ static inline void fill(void *block, size_t size, uint64_t seed) {
 }
 /* The index of the first byte group that differs, or `size`. */
 static inline size_t differs(const void *block, size_t size, uint64_t seed) {
-    const unsigned char *bytes = block;
+    const unsigned char *bytes = (const unsigned char *)block;
     size_t i = 0;
     for (; i + 8 <= size; i += 8) {
         uint64_t word = pattern_word(seed, i);

@@ -46,11 +46,11 @@ static void realloc_keeps_content_up_to_64_mib_and_back(void) {
     static const size_t starts[] = {1, 100, 100000};
     for (size_t i = 0; i < COUNT(starts); i++)
         for (unsigned step = 0; step < (i ? 2 : 3); step++) {
-            size_t size = starts[i];
+            size_t size = starts[i], top = step == 0 ? 64 * MIB : 8 * MIB;
             unsigned char *block = malloc(size);
             CHECK(block != NULL, "size %zu", size);
             fill(block, size, i);
-            while (size < 64 * MIB) {
+            while (size < top) {
                 size_t larger = step == 0   ? size * 2
                                 : step == 1 ? size + size / 2 + 1
                                             : size + size / 8 + 17;

@@ -71,7 +71,10 @@ fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     if !works(compiler) {
         let name = compiler.command();
-        crate::skip(source, &format!("no compiler {name} here; install it or set CC and CXX"));
+        crate::skip(
+            source,
+            &format!("no compiler {name} here; install it or set CC and CXX"),
+        );
         return None;
     }
     let mut built = BUILT.lock().expect("an earlier compilation failed");
@@ -102,7 +105,10 @@ fn works(compiler: Compiler) -> bool {
 
 fn build(source: &Path, compiler: Compiler) -> PathBuf {
     let headers = crate::tests_root().join("c");
-    let stem = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
+    let stem = source
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .expect("a source has a name");
     let program = crate::programs_root().join(format!("{stem}-{:016x}", key(source, compiler)));
     if program.exists() {
         return program;
@@ -141,9 +147,7 @@ fn key(source: &Path, compiler: Compiler) -> u64 {
     let mut text = compiler.command().into_bytes();
     text.extend(compiler.arguments().concat().bytes());
     for input in inputs {
-        text.extend(
-            std::fs::read(&input).unwrap_or_else(|e| panic!("cannot read {input:?}: {e}")),
-        );
+        text.extend(std::fs::read(&input).unwrap_or_else(|e| panic!("cannot read {input:?}: {e}")));
     }
     text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -41,7 +41,7 @@ impl Subject {
         matches!(self, Self::Ours(_))
     }
 
-    /// The word that test programs find in `CIDALLOC_TEST_SUBJECT`.
+    /// The word that test programs find in `SUBJECT_UNDER_TEST`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 // The sections on arm64: out of line functions by AAPCS64, hidden, leaves without a frame.
 // The contract is in mod.rs, the model is x86_64.rs, the declarations are in aarch64.rs.
 //
-//   entry:  anchor -> x9 area, x10 address of the id, x11 table
+//   entry:  anchor -> x9 area, x10 address of the ids, x11 table
 //   2:      arm: rseq_cs = descriptor (x13)          <- abort comes back here
 //   3:      window: x15 shard index then base, x12 address of the header, x14 header,
 //           w16 and w17 scratch; arguments stay as they came, the result grows in x0
@@ -18,11 +18,10 @@
 // The text goes through a Rust format string and two assemblers: no braces, no preprocessor.
 
         .equ    CIDALLOC_ANCHOR_AREA, 0
-        .equ    CIDALLOC_ANCHOR_INDEX, 8
+        .equ    CIDALLOC_ANCHOR_IDS, 8
         .equ    CIDALLOC_ANCHOR_TABLE, 16
         .equ    CIDALLOC_CPU_ID, 4
         .equ    CIDALLOC_RSEQ_CS, 8
-        .equ    CIDALLOC_NODE_ID, 20
         .equ    CIDALLOC_CID_BITS, 13
         .equ    CIDALLOC_SIGNATURE, 0xd428bc00
 
@@ -55,8 +54,7 @@ cidalloc_rseq_\name:
         mov     x0, #\miss
         ldr     w16, [x9, #CIDALLOC_CPU_ID]
         tbnz    w16, #31, 4f
-        ldr     w15, [x9, #CIDALLOC_NODE_ID]
-        ldr     w16, [x10]
+        ldp     w15, w16, [x10]
         add     w15, w16, w15, lsl #CIDALLOC_CID_BITS
         .endm
 

@@ -25,7 +25,7 @@
 //!
 //! ```text
 //! shard:      if cpu_id < 0 leave with the miss outcome          (thread not registered)
-//!             index = node_id << CID_BITS | id                    (id: mm_cid, or cpu_id)
+//!             index = ids.low << CID_BITS + ids.high              (one 64-bit load)
 //!             base  = table[index]
 //! pop:        h = base[class]; p = base[h.cur - 1]; if p is odd leave with p
 //!             base[class] = h { cur - 1, ops + 1 };  → p
@@ -41,8 +41,12 @@
 //! put:        if index != *owner leave with none;  w = *word; *word = w | mask;   → w
 //! ```
 //!
-//! `take` and `put` load `*owner` inside the window: a span's new owner is written, then a
-//! fence is made, and from then on no window that saw the old owner can still commit.
+//! `ids` is (node_id, mm_cid), or (cpu_id_start, cpu_id) where CPU numbers index shards: a
+//! registered thread's two CPU numbers are equal, so those shards lie on the table's diagonal.
+//!
+//! `take` and `put` load `*owner` inside the window. To change an owner, write one that no
+//! index equals, make a fence, and write the new one: after the fence no window that saw the
+//! old owner can still commit, and before it none sees the new one.
 //!
 //! # Invariants
 //! - CID-EXCLUSIVE: inside a window no other thread is inside one with the same index.
@@ -78,8 +82,9 @@ pub const HEADERS: usize = 256;
 pub struct Anchor {
     /// From the thread pointer to the thread's area.
     pub area: isize,
-    /// From the thread pointer to the id that indexes shards: `mm_cid`, or `cpu_id`.
-    pub index: isize,
+    /// From the thread pointer to the pair of ids that indexes shards: `node_id` and `mm_cid`,
+    /// or `cpu_id_start` and `cpu_id`.
+    pub ids: isize,
     /// The table of shard bases.
     pub table: *const *mut u64,
 }
@@ -106,21 +111,22 @@ impl Anchor {
             if crate::area::cpu_id(self.area) < 0 {
                 return None;
             }
-            Some(crate::area::node_id(self.area) << CID_BITS | crate::area::id_at(self.index))
+            let (row, id) = crate::area::ids_at(self.ids);
+            Some((row << CID_BITS).wrapping_add(id))
         }
     }
 
     /// An anchor for `registration` over `table`, indexed by `mm_cid` or by CPU number.
     #[must_use]
     pub fn new(registration: &Registration, by_cpu: bool, table: *const *mut u64) -> Self {
-        let field = if by_cpu {
-            crate::abi::CPU_ID
+        let pair = if by_cpu {
+            crate::abi::CPU_ID_START
         } else {
-            crate::abi::MM_CID
+            crate::abi::NODE_ID
         };
         Self {
             area: registration.offset,
-            index: registration.offset + field as isize,
+            ids: registration.offset + pair as isize,
             table,
         }
     }
@@ -135,6 +141,7 @@ impl Header {
     /// An empty class whose first slot is `begin` and which may hold `capacity` objects.
     #[must_use]
     pub const fn empty(begin: u16, capacity: u16) -> Self {
+        assert!(begin.checked_add(capacity).is_some());
         Self(begin as u64 | ((begin + capacity) as u64) << 16)
     }
     /// The slot after the top object.

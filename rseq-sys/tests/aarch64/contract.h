@@ -22,7 +22,7 @@ struct area {
     u32 flags, node_id, mm_cid, reserved;
 };
 struct anchor {
-    intptr_t area, index;
+    intptr_t area, ids;
     u64 *const *table;
 };
 struct outcome {

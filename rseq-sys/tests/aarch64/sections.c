@@ -262,14 +262,15 @@ static void first_shape_brings_its_sentinel(void) {
     REQUIRE(run((struct call){POP, 0, 0}).value == 1, "the sentinel must be there");
 }
 
-static void cpu_number_may_be_the_index(void) {
+static void cpu_numbers_may_be_the_ids(void) {
     struct anchor by_id = anchor;
     reset(2, 4, HERE_INDEX);
-    anchor.index = anchor.area + 4;
-    cidalloc_rseq_area.node_id = 2;
+    anchor.ids = anchor.area;
+    cidalloc_rseq_area.node_id = 7;
+    cidalloc_rseq_area.cpu_id_start = 2; // equal to cpu_id in life, not here: both must count
     cidalloc_rseq_area.cpu_id = 5;
     cidalloc_rseq_area.mm_cid = 1;
-    REQUIRE(run((struct call){POP, 0, 0}).value == 0x2030, "cpu 5 of node 2 is THERE");
+    REQUIRE(run((struct call){POP, 0, 0}).value == 0x2030, "the pair (2, 5) is THERE");
     anchor = by_id;
 }
 
@@ -294,9 +295,9 @@ int main(void) {
     for (int i = 256; i < WORDS; i++) miss[i] = 0; // past a stopped shard's headers: bait
     for (int i = 0; i < TABLE; i++) table[i] = miss;
     anchor = (struct anchor){.area = cidalloc_rseq_own_offset(), .table = table};
-    anchor.index = anchor.area + 24;
+    anchor.ids = anchor.area + 20;
 
-    cpu_number_may_be_the_index();
+    cpu_numbers_may_be_the_ids();
     first_shape_brings_its_sentinel();
     unsigned long interruptions = every_instruction_of_every_window();
     for (int i = 0; i < WORDS; i++)

@@ -54,7 +54,7 @@ stop() { # FOLDER
     wait $SERVER || { tail -n 60 "$1.log"; die "redis-server ended with status $? on SHUTDOWN"; }
 }
 
-digest() { # LABEL; the digest of the known keys alone, whatever else is in the server
+digest() { # LABEL
     echo "$1 DBSIZE $(cli DBSIZE) DIGEST $(cli DEBUG DIGEST)" >>"$OUT/digests"
 }
 
@@ -79,11 +79,11 @@ benchmark() { # REQUESTS CLIENTS PIPELINE TESTS
 run() {
     perl "$PAYLOADS/redis-keys.pl" 20000 >keys
     start first
-    benchmark 100000 50 16 set,get,incr,lpush,rpop,sadd,hset,zadd,lrange_100
-    benchmark 20000 20 1 set,get,mset
+    benchmark 100000 50 16 set,get,incr,lpush,rpop,sadd,hset,zadd
+    benchmark 20000 20 1 set,get
     local commands
     commands=$(info stats total_commands_processed)
-    [ "$commands" -ge 900000 ] || die "the server counted $commands commands, of 960000 or more sent"
+    [ "$commands" -ge 840000 ] || die "the server counted $commands commands, of 840000 or more sent"
     cli FLUSHALL ASYNC >/dev/null
 
     # The second half of the keys arrives while the child writes the dump; the delay per key holds the child open.
@@ -108,8 +108,7 @@ run() {
     cli ZRANGE z:7 0 -1 WITHSCORES >"$OUT/sorted-set"
     cli LRANGE l:11 0 -1 >"$OUT/list"
     cli HGETALL h:42 | paste - - | sort >"$OUT/hash"
-    cli BGREWRITEAOF >/dev/null
-    cli SAVE >/dev/null
+    [ "$(cli SAVE)" = OK ] || die "SAVE failed"
     mkdir second && cp first/dump.rdb second/
     stop first
 
