@@ -63,7 +63,7 @@ static HOT: Hot = Hot {
         page_map: core::ptr::null(),
         anchor: Anchor {
             area: 0,
-            index: 0,
+            ids: 0,
             table: core::ptr::null(),
         },
     }),

@@ -96,12 +96,14 @@ static void second_free_of_a_small_block(void) {
     unsigned gap = case_argc > 0 ? (unsigned)atoi(case_argv[0]) : 0;
     size_t size = case_argc > 1 ? (size_t)atoi(case_argv[1]) : 64;
     for (unsigned i = 0; i < OTHERS; i++) others[i] = block_of(size);
-    void *block = others[OTHERS / 2];
-    others[OTHERS / 2] = NULL;
+    /* The cache is a stack: what is freed once it is full goes home soonest. */
+    unsigned next = 0;
+    while (next < OTHERS / 2) free(others[next++]);
+    void *block = others[OTHERS - 1];
     free(block);
-    for (unsigned i = 0; i < gap; i++) free(others[i]);
+    for (unsigned end = next + gap; next < end;) free(others[next++]);
     free(announce(block));
-    for (unsigned i = gap; i < OTHERS; i++) free(others[i]);
+    while (next < OTHERS - 1) free(others[next++]);
     malloc_trim(0);
 }
 
