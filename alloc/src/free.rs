@@ -40,12 +40,11 @@ pub unsafe fn free(address: *mut u8) {
     if !is_object_start(entry, offset) {
         return elsewhere(address.addr());
     }
-    let class = SizeClass(entry);
     // Exposed: the object's address waits in a slot until it is handed out again.
     let object = address.expose_provenance();
     // SAFETY: the heap's anchor, an object of this class, given up by the caller.
-    if !unsafe { cs::push(anchor, class.index(), object) } {
-        refill::overflow(class, object);
+    if !unsafe { cs::push(anchor, entry, object) } {
+        refill::overflow(SizeClass(entry as u8), object);
     }
 }
 
@@ -95,7 +94,7 @@ pub fn trust(address: usize) -> Option<(&'static Heap, Trusted)> {
         0 => misuse(Misuse::DoubleFree, address),
         LARGE if offset == 0 => Trusted::Large(page),
         LARGE | LARGE_BODY => misuse(Misuse::Interior, address),
-        entry if (entry as usize) < CLASSES && is_object_start(entry, offset) => {
+        entry if (entry as usize) < CLASSES && is_object_start(entry.into(), offset) => {
             Trusted::Small(SizeClass(entry))
         }
         _ => misuse(Misuse::Interior, address),

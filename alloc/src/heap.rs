@@ -18,7 +18,7 @@
 
 use crate::arena::Arena;
 use crate::check;
-use crate::config::{NODES_MAX, SMALL_MAX};
+use crate::config::{NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
 use crate::ids::{PageId, ShardId};
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, OutOfMemory};
@@ -47,7 +47,9 @@ pub struct Hot {
 #[derive(Debug)]
 struct Constants {
     base: usize,
-    page_map: *const u8,
+    /// Where the entry of address 0 would be, which spares a subtraction in every free: the
+    /// class it finds is what the whole section waits for.
+    page_map_of_null: *mut u8,
     anchor: Anchor,
 }
 
@@ -60,7 +62,7 @@ static HOT: Hot = Hot {
     len: AtomicUsize::new(0),
     constants: UnsafeCell::new(Constants {
         base: 0,
-        page_map: core::ptr::null(),
+        page_map_of_null: core::ptr::null_mut(),
         anchor: Anchor {
             area: 0,
             ids: 0,
@@ -82,30 +84,30 @@ pub fn small(size: usize) -> Option<&'static Anchor> {
     Some(unsafe { &(*HOT.constants.get()).anchor })
 }
 
-/// Where `address` is in the region: its page-map entry, its offset in its page, and the
-/// anchor. `None` outside the region, or when the heap is not ready.
+/// What the page map says of `address`, the address's offset in its page, and the anchor.
+/// `None` outside the region, or when the heap is not ready.
 #[inline(always)]
 #[must_use]
-pub fn locate(address: usize) -> Option<(u8, usize, &'static Anchor)> {
+pub fn locate(address: usize) -> Option<(usize, usize, &'static Anchor)> {
     // SAFETY: the constants are zero or published; a zero length refuses every offset.
-    let base = unsafe { (*HOT.constants.get()).base };
-    let offset = address.wrapping_sub(base);
-    if offset >= HOT.len.load(Ordering::Acquire) {
+    let constants = unsafe { &*HOT.constants.get() };
+    if address.wrapping_sub(constants.base) >= HOT.len.load(Ordering::Acquire) {
         return None;
     }
     // SAFETY: published, since the length is not 0; the page map has an entry for each page of
-    // the region and is readable over its whole length.
-    unsafe {
-        let constants = &*HOT.constants.get();
-        let entry = AtomicU8::from_ptr(
+    // the region and is readable over its whole length. The base is a multiple of the page.
+    let entry = unsafe {
+        AtomicU8::from_ptr(
             constants
-                .page_map
-                .wrapping_add(PageId::of_offset(offset).0 as usize)
-                .cast_mut(),
+                .page_map_of_null
+                .wrapping_add(address >> PAGE_SHIFT),
         )
-        .load(Ordering::Relaxed);
-        Some((entry, offset & (crate::config::PAGE - 1), &constants.anchor))
-    }
+    };
+    Some((
+        entry.load(Ordering::Relaxed).into(),
+        address & (PAGE - 1),
+        &constants.anchor,
+    ))
 }
 
 /// Where shard indices come from, as found at start.
@@ -277,9 +279,10 @@ impl Heap {
     fn publish(&self) {
         // SAFETY: nobody reads the constants before `len` or `small_limit` is more than 0.
         unsafe {
+            let base = self.region.base().expose_provenance();
             *HOT.constants.get() = Constants {
-                base: self.region.base().expose_provenance(),
-                page_map: self.region.page_map(),
+                base,
+                page_map_of_null: self.region.page_map().wrapping_sub(base >> PAGE_SHIFT),
                 anchor: Anchor { ..self.anchor },
             };
         }

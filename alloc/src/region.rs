@@ -181,7 +181,7 @@ impl Region {
     }
     /// Where the page map begins, for the fast path.
     #[must_use]
-    pub fn page_map(&self) -> *const u8 {
+    pub fn page_map(&self) -> *mut u8 {
         self.page_map
     }
     /// The table of shard bases.

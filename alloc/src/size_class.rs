@@ -181,9 +181,10 @@ pub fn of_aligned(size: usize, align: usize) -> Option<SizeClass> {
 #[inline(always)]
 #[must_use]
 #[allow(unsafe_code)]
-pub fn is_object_start(entry: u8, offset: usize) -> bool {
-    // SAFETY: the table has an entry for every u8.
-    let reciprocal = unsafe { *RECIPROCAL.get_unchecked(entry as usize) };
+pub fn is_object_start(entry: usize, offset: usize) -> bool {
+    debug_assert!(entry < HEADERS);
+    // SAFETY: the table has an entry for everything that the page map may hold.
+    let reciprocal = unsafe { *RECIPROCAL.get_unchecked(entry) };
     (offset as u32).wrapping_mul(reciprocal) < reciprocal
 }
 
@@ -232,11 +233,11 @@ mod tests {
             let size = CLASS[class].size as usize;
             for offset in 0..PAGE {
                 assert_eq!(object_index(SizeClass(class as u8), offset), offset / size);
-                assert_eq!(is_object_start(class as u8, offset), offset % size == 0);
+                assert_eq!(is_object_start(class, offset), offset % size == 0);
             }
         }
         for entry in [0, LARGE, LARGE_BODY, CLASSES as u8] {
-            assert!((0..PAGE).all(|offset| !is_object_start(entry, offset)));
+            assert!((0..PAGE).all(|offset| !is_object_start(entry.into(), offset)));
         }
     }
 

@@ -113,6 +113,17 @@ fn second_free_of_a_small_block_is_refused_sometimes() {
     );
 }
 
+/// Two copies in one cache that is then emptied: seen or not, nothing else may happen.
+#[test]
+fn second_free_before_trim_is_refused_or_survived() {
+    let Some(output) = run("second_free_before_trim", &[]) else {
+        return;
+    };
+    if !output.status.success() {
+        assert_aborted(&output, &format!("{DOUBLE}: {}", address(&output)));
+    }
+}
+
 /// The program without misuse: what the other tests see comes from the misuse alone.
 #[test]
 fn same_program_without_misuse_ends_well() {

@@ -107,6 +107,13 @@ static void second_free_of_a_small_block(void) {
     malloc_trim(0);
 }
 
+static void second_free_before_trim(void) {
+    void *block = block_of(64);
+    free(block);
+    free(announce(block));
+    malloc_trim(0);
+}
+
 static void no_misuse(void) {
     void *block = block_of(MIB);
     free(announce(block));
@@ -131,6 +138,7 @@ static const struct test_case CASES[] = {
     CASE(second_free_of_a_large_block_is_refused),
     CASE(second_free_of_a_large_block_is_refused_in_another_thread),
     CASE(second_free_of_a_small_block),
+    CASE(second_free_before_trim),
     CASE(no_misuse),
 };
 

@@ -77,7 +77,7 @@ pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
                 "jl 4f",
                 "mov {s}, qword ptr [{table} + {s}*8]",
                 "mov {t}, qword ptr [{s} + {class}*8]",
-                "movzx {c:e}, {t:x}",
+                "movzx {c:e}, word ptr [{s} + {class}*8]",
                 "mov {o}, qword ptr [{s} + {c}*8 - 8]",
                 "test {o:l}, 1",
                 "jnz 4f",
