@@ -140,8 +140,7 @@ impl Arena {
 
     /// Gives up possession of a span with free objects: to the queue.
     pub fn enqueue(&self, region: &Region, page: PageId) {
-        self.class(region.span(page).class())
-            .push(region, page, page);
+        self.class(region.span(page).class()).push(region, page, page);
     }
 
     /// Gives up possession of a chain linked through `next`, all of `class`.
@@ -198,10 +197,7 @@ impl ClassState {
         let mut head = self.queue.load(Relaxed);
         loop {
             last.next.store(head as u32, Relaxed);
-            match self
-                .queue
-                .compare_exchange_weak(head, retag(head, first.0), AcqRel, Relaxed)
-            {
+            match self.queue.compare_exchange_weak(head, retag(head, first.0), AcqRel, Relaxed) {
                 Ok(_) => return,
                 Err(other) => head = other,
             }
@@ -217,10 +213,7 @@ impl ClassState {
             }
             // May belong to somebody else by now; then the tag has changed.
             let next = region.span(PageId(page)).next.load(Relaxed);
-            match self
-                .queue
-                .compare_exchange_weak(head, retag(head, next), AcqRel, Acquire)
-            {
+            match self.queue.compare_exchange_weak(head, retag(head, next), AcqRel, Acquire) {
                 Ok(_) => return page,
                 Err(other) => head = other,
             }

@@ -5,12 +5,12 @@
 //!                        └ start             address, so that the shard's top is the lowest
 //! ```
 
-use crate::config::BATCH_MAX;
+use crate::config::HAND_MAX;
 
-/// At most [`BATCH_MAX`] objects of one class.
+/// At most [`HAND_MAX`] objects of one class.
 #[derive(Debug)]
 pub struct Batch {
-    slots: [usize; BATCH_MAX],
+    slots: [usize; HAND_MAX],
     start: usize,
 }
 
@@ -19,16 +19,13 @@ impl Batch {
     #[inline]
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            slots: [0; BATCH_MAX],
-            start: BATCH_MAX,
-        }
+        Self { slots: [0; HAND_MAX], start: HAND_MAX }
     }
     /// Number of objects.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        BATCH_MAX - self.start
+        HAND_MAX - self.start
     }
     /// Whether there are none.
     #[must_use]
@@ -92,15 +89,17 @@ mod tests {
     fn words_become_ascending_addresses_from_the_right() {
         let mut batch = Batch::new();
         batch.add_word(0b1010_0001, 1 << 20, 48);
-        batch.add_word(u64::MAX, 2 << 20, 16);
-        assert_eq!(batch.len(), 67);
+        batch.add_word(0b11, 2 << 20, 16);
+        assert_eq!(batch.len(), 5);
         let slots = batch.as_slice();
-        assert_eq!(
-            slots[64..],
-            [(1 << 20) + 7 * 48, (1 << 20) + 5 * 48, 1 << 20]
-        );
-        assert!(slots.windows(2).take(63).all(|w| w[0] == w[1] + 16));
-        assert_eq!(slots[63], 2 << 20);
+        assert_eq!(slots[2..], [(1 << 20) + 7 * 48, (1 << 20) + 5 * 48, 1 << 20]);
+        assert_eq!(slots[..2], [(2 << 20) + 16, 2 << 20]);
+
+        let mut whole = Batch::new();
+        whole.add_word(u64::MAX, 2 << 20, 16);
+        assert_eq!(whole.len(), 64);
+        assert!(whole.as_slice().windows(2).all(|w| w[0] == w[1] + 16));
+        assert_eq!(whole.as_slice()[63], 2 << 20);
     }
 
     #[test]

@@ -45,12 +45,7 @@ impl Bins {
     /// No runs of `kind`.
     #[must_use]
     pub const fn new(kind: RunKind) -> Self {
-        Self {
-            full: [0; BINS.div_ceil(64)],
-            heads: [0; BINS],
-            pages: 0,
-            kind,
-        }
+        Self { full: [0; BINS.div_ceil(64)], heads: [0; BINS], pages: 0, kind }
     }
 
     /// Which kind of runs these are.
@@ -78,10 +73,7 @@ impl Bins {
         first.run_previous.store(0, Relaxed);
         first.run_following.store(head, Relaxed);
         if head != 0 {
-            region
-                .span(PageId(head))
-                .run_previous
-                .store(page.0, Relaxed);
+            region.span(PageId(head)).run_previous.store(page.0, Relaxed);
         }
         self.heads[bin] = page.0;
         self.full[bin / 64] |= 1 << (bin % 64);
@@ -93,23 +85,15 @@ impl Bins {
         let first = region.span(page);
         let pages = first.run_pages.load(Relaxed);
         let bin = bin_of(pages);
-        let (previous, following) = (
-            first.run_previous.load(Relaxed),
-            first.run_following.load(Relaxed),
-        );
+        let (previous, following) =
+            (first.run_previous.load(Relaxed), first.run_following.load(Relaxed));
         if previous == 0 {
             self.heads[bin] = following;
         } else {
-            region
-                .span(PageId(previous))
-                .run_following
-                .store(following, Relaxed);
+            region.span(PageId(previous)).run_following.store(following, Relaxed);
         }
         if following != 0 {
-            region
-                .span(PageId(following))
-                .run_previous
-                .store(previous, Relaxed);
+            region.span(PageId(following)).run_previous.store(previous, Relaxed);
         }
         if self.heads[bin] == 0 {
             self.full[bin / 64] &= !(1 << (bin % 64));

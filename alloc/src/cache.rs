@@ -12,8 +12,8 @@
 //! which only flushes, gain nothing from more.
 #![allow(unsafe_code)]
 
-use crate::config::BATCH_MAX;
-use crate::flush;
+use crate::config::HAND_MAX;
+use crate::flush::Homeward;
 use crate::ids::SizeClass;
 use crate::shard::Shard;
 use crate::size_class::CLASSES;
@@ -52,11 +52,7 @@ pub fn adjust(shard: &Shard<'_>, class: SizeClass, miss: Miss) -> usize {
         return capacity as usize;
     }
     let capacity = header.end().wrapping_sub(info.begin).min(info.capacity_max);
-    let limit = if alternates {
-        info.capacity_max
-    } else {
-        info.capacity_max.min(info.batch)
-    };
+    let limit = if alternates { info.capacity_max } else { info.capacity_max.min(info.batch) };
     let wanted = capacity.saturating_mul(2).min(limit);
     if wanted <= capacity || !make_room(shard, class, (wanted - capacity) as usize) {
         return capacity as usize;
@@ -112,10 +108,7 @@ fn shrink(shard: &Shard<'_>, class: SizeClass) {
     let new = (capacity / 2).max(info.capacity_min);
     let count = header.current().wrapping_sub(info.begin);
     if count > new {
-        let mut buffer = [0usize; BATCH_MAX];
-        let excess = (count - new) as usize;
-        let n = pop_batch(shard, class, &mut buffer[..excess.min(BATCH_MAX)]);
-        flush::send_home(shard.heap, class, &buffer[..n]);
+        send_home(shard, class, (count - new) as usize);
     }
     let Some(header) = shard.header(class) else {
         return;
@@ -130,18 +123,31 @@ fn shrink(shard: &Shard<'_>, class: SizeClass) {
     }
 }
 
+/// Pops up to `count` objects of the calling thread's shard and sends them home. Returns how
+/// many.
+pub fn send_home(shard: &Shard<'_>, class: SizeClass, count: usize) -> usize {
+    let mut home = Homeward::new(shard.heap, class);
+    let mut hand = [0usize; HAND_MAX];
+    let mut left = count;
+    while left > 0 {
+        let room = left.min(HAND_MAX);
+        let popped = pop_batch(shard, class, &mut hand[..room]);
+        home.add(&hand[..popped]);
+        left -= popped;
+        if popped < room {
+            break;
+        }
+    }
+    home.finish();
+    count - left
+}
+
 /// Pops objects of the calling thread's shard into `buffer`; returns how many.
-pub fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize {
+fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize {
     let begin = class.info().begin as usize;
     // SAFETY: the heap's anchor, the class's own begin, a buffer as long as told.
     unsafe {
-        cs::pop_batch(
-            &shard.heap.anchor,
-            class.index(),
-            begin,
-            buffer.as_mut_ptr(),
-            buffer.len(),
-        )
+        cs::pop_batch(&shard.heap.anchor, class.index(), begin, buffer.as_mut_ptr(), buffer.len())
     }
 }
 
@@ -151,12 +157,5 @@ pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usi
         return 0;
     }
     // SAFETY: the heap's anchor; the objects are of the class, in our hand, and given up.
-    unsafe {
-        cs::push_batch(
-            &shard.heap.anchor,
-            class.index(),
-            objects.as_ptr(),
-            objects.len(),
-        )
-    }
+    unsafe { cs::push_batch(&shard.heap.anchor, class.index(), objects.as_ptr(), objects.len()) }
 }

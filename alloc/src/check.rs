@@ -16,10 +16,7 @@ impl Line {
     /// An empty line.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; 240],
-            len: 0,
-        }
+        Self { bytes: [0; 240], len: 0 }
     }
     /// Writes the line to `fd`. What does not fit was cut off; errors have nobody to go to.
     pub fn write_to(&self, fd: i32) {

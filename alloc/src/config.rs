@@ -28,8 +28,11 @@ pub const REGION_BYTES_MAX: usize = 16 << 40;
 pub const REGION_BYTES_MIN: usize = 16 << 20;
 /// Pages by which a page heap extends itself at least.
 pub const EXTENT_PAGES: u32 = 64;
-/// Objects moved between a shard and its spans at once, at most.
+/// Objects moved between a shard and its spans by one slow operation, at most.
 pub const BATCH_MAX: usize = 256;
+/// Objects that lie on the stack meanwhile, at most: a bitmap word's. The slow paths must not
+/// cost each of a thousand threads one more page of its stack.
+pub const HAND_MAX: usize = 64;
 /// Bytes of objects moved at once, about.
 pub const BATCH_BYTES: usize = 16 << 10;
 
@@ -37,9 +40,6 @@ const _: () = {
     assert!(PAGE.is_multiple_of(64 << 10));
     assert!(SMALL_MAX * 2 <= PAGE, "a span holds at least two objects");
     assert!(PAGE / GRAIN <= 64 * 64, "a bitmap has at most 64 words");
-    assert!(
-        REGION_BYTES_MAX >> PAGE_SHIFT <= u32::MAX as usize,
-        "page indices are u32"
-    );
+    assert!(REGION_BYTES_MAX >> PAGE_SHIFT <= u32::MAX as usize, "page indices are u32");
     assert!(NODES_MAX <= 1 << 6);
 };

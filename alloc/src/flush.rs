@@ -24,8 +24,8 @@ use crate::supply;
 use core::sync::atomic::{Ordering, fence};
 use rseq_sys::cs;
 
-const MERGE: usize = 32;
-const VISITED: usize = 32;
+const MERGE: usize = 16;
+const VISITED: usize = 16;
 
 /// One bitmap word's share of the batch; `mask` 0 is an empty place.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +35,9 @@ struct Share {
     mask: u64,
 }
 
-/// A batch of one class being sent home.
-struct Homeward<'a> {
+/// Objects of one class being sent home; [`Homeward::finish`] must end it.
+#[must_use]
+pub struct Homeward<'a> {
     heap: &'a Heap,
     class: SizeClass,
     /// Where the thread probably is: whose spans to try by section.
@@ -49,32 +50,9 @@ struct Homeward<'a> {
 
 /// Sends `objects` of `class` back to their spans.
 pub fn send_home(heap: &Heap, class: SizeClass, objects: &[usize]) {
-    let empty = Share {
-        page: PageId::NONE,
-        word: 0,
-        mask: 0,
-    };
-    // SAFETY: the heap's own anchor.
-    let me = unsafe { heap.anchor.shard_index() };
-    let mut home = Homeward {
-        heap,
-        class,
-        me: me.map_or(ShardId::NOBODY, ShardId),
-        merge: [empty; MERGE],
-        visited: [PageId::NONE; VISITED],
-        visits: 0,
-    };
-    let mut rest = objects;
-    while !rest.is_empty() {
-        let run = run_length(rest, class.info().size as usize);
-        let (now, later) = rest.split_at(run);
-        home.add_run(now);
-        rest = later;
-    }
-    for i in 0..MERGE {
-        home.deliver(home.merge[i]);
-    }
-    home.look_at_visited();
+    let mut home = Homeward::new(heap, class);
+    home.add(objects);
+    home.finish();
 }
 
 /// How many objects from the first on are neighbours, each one right after or right before
@@ -87,13 +65,44 @@ fn run_length(objects: &[usize], size: usize) -> usize {
     if step != size && step != size.wrapping_neg() {
         return 1;
     }
-    let more = objects[1..]
-        .windows(2)
-        .take_while(|w| w[1].wrapping_sub(w[0]) == step);
+    let more = objects[1..].windows(2).take_while(|w| w[1].wrapping_sub(w[0]) == step);
     2 + more.count()
 }
 
-impl Homeward<'_> {
+impl<'a> Homeward<'a> {
+    /// Nothing on its way yet.
+    pub fn new(heap: &'a Heap, class: SizeClass) -> Self {
+        // SAFETY: the heap's own anchor.
+        let me = unsafe { heap.anchor.shard_index() };
+        Self {
+            heap,
+            class,
+            me: me.map_or(ShardId::NOBODY, ShardId),
+            merge: [Share { page: PageId::NONE, word: 0, mask: 0 }; MERGE],
+            visited: [PageId::NONE; VISITED],
+            visits: 0,
+        }
+    }
+
+    /// Takes `objects` along.
+    pub fn add(&mut self, objects: &[usize]) {
+        let mut rest = objects;
+        while !rest.is_empty() {
+            let run = run_length(rest, self.class.info().size as usize);
+            let (now, later) = rest.split_at(run);
+            self.add_run(now);
+            rest = later;
+        }
+    }
+
+    /// Delivers what is still on its way.
+    pub fn finish(mut self) {
+        for i in 0..MERGE {
+            self.deliver(self.merge[i]);
+        }
+        self.look_at_visited();
+    }
+
     /// Adds neighbours, which may lie in several words and spans.
     fn add_run(&mut self, run: &[usize]) {
         let (first, last) = (run[0], run[run.len() - 1]);
@@ -111,7 +120,7 @@ impl Homeward<'_> {
             }
             let count = left.min(64 - index % 64).min(objects - index);
             let mask = u64::MAX >> (64 - count) << (index % 64);
-            self.add(page, (index / 64) as u32, mask);
+            self.add_share(page, (index / 64) as u32, mask);
             left -= count;
             offset += count * self.class.info().size as usize;
             if index + count == objects {
@@ -121,7 +130,7 @@ impl Homeward<'_> {
         }
     }
 
-    fn add(&mut self, page: PageId, word: u32, mask: u64) {
+    fn add_share(&mut self, page: PageId, word: u32, mask: u64) {
         let place = (page.0.wrapping_mul(5) ^ word) as usize % MERGE;
         let share = &mut self.merge[place];
         if share.page == page && share.word == word {

@@ -63,11 +63,7 @@ static HOT: Hot = Hot {
     constants: UnsafeCell::new(Constants {
         base: 0,
         page_map_of_null: core::ptr::null_mut(),
-        anchor: Anchor {
-            area: 0,
-            ids: 0,
-            table: core::ptr::null(),
-        },
+        anchor: Anchor { area: 0, ids: 0, table: core::ptr::null() },
     }),
 };
 
@@ -97,17 +93,9 @@ pub fn locate(address: usize) -> Option<(usize, usize, &'static Anchor)> {
     // SAFETY: published, since the length is not 0; the page map has an entry for each page of
     // the region and is readable over its whole length. The base is a multiple of the page.
     let entry = unsafe {
-        AtomicU8::from_ptr(
-            constants
-                .page_map_of_null
-                .wrapping_add(address >> PAGE_SHIFT),
-        )
+        AtomicU8::from_ptr(constants.page_map_of_null.wrapping_add(address >> PAGE_SHIFT))
     };
-    Some((
-        entry.load(Ordering::Relaxed).into(),
-        address & (PAGE - 1),
-        &constants.anchor,
-    ))
+    Some((entry.load(Ordering::Relaxed).into(), address & (PAGE - 1), &constants.anchor))
 }
 
 /// Where shard indices come from, as found at start.
@@ -156,10 +144,8 @@ struct Cell {
 // SAFETY: written by the one thread that moved the state from NONE to BUSY, read once READY.
 unsafe impl Sync for Cell {}
 
-static HEAP: Cell = Cell {
-    state: AtomicU8::new(NONE),
-    heap: UnsafeCell::new(MaybeUninit::uninit()),
-};
+static HEAP: Cell =
+    Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
 static ORPHANS: Arena = Arena::new();
 /// Somebody does maintenance.
@@ -199,11 +185,7 @@ fn start() -> Result<&'static Heap, OutOfMemory> {
         if let Some(heap) = started() {
             return Ok(heap);
         }
-        if HEAP
-            .state
-            .compare_exchange(NONE, BUSY, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-        {
+        if HEAP.state.compare_exchange(NONE, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             break;
         }
         core::hint::spin_loop();
@@ -308,24 +290,13 @@ impl Heap {
     /// Page heap number `index` and where its pages belong.
     #[must_use]
     pub fn page_heap(&self, index: usize) -> (&'static PageHeap, Home<'_>) {
-        (
-            &PAGE_HEAPS[index],
-            Home {
-                region: &self.region,
-                node: index,
-                bind: self.bind,
-            },
-        )
+        (&PAGE_HEAPS[index], Home { region: &self.region, node: index, bind: self.bind })
     }
 
     /// The page heap that `page` came from.
     #[must_use]
     pub fn page_heap_of(&self, page: PageId) -> (&'static PageHeap, Home<'_>) {
-        self.page_heap(if self.bind.is_some() {
-            self.region.node_of(page)
-        } else {
-            0
-        })
+        self.page_heap(if self.bind.is_some() { self.region.node_of(page) } else { 0 })
     }
 
     /// Number of page heaps in use.
@@ -350,11 +321,7 @@ impl Heap {
     #[must_use]
     pub fn node_of(&self, id: ShardId) -> usize {
         // Shards of CPU numbers lie on the table's diagonal, all on one node.
-        if self.source == Source::Cpu {
-            0
-        } else {
-            id.row()
-        }
+        if self.source == Source::Cpu { 0 } else { id.row() }
     }
 
     /// The ids of all shards that may come to be.
@@ -365,7 +332,8 @@ impl Heap {
     /// The present decay period: a stamp of freed runs. Sixteen periods make one decay time.
     #[must_use]
     pub fn stamp(&self, now_ms: u64) -> u32 {
-        (now_ms * 16 / self.options.decay_ms.max(16)) as u32
+        let periods = u64::from(crate::purge::PERIODS);
+        (now_ms * periods / self.options.decay_ms.max(periods)) as u32
     }
 }
 

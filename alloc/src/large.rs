@@ -16,6 +16,7 @@ use crate::heap::Heap;
 use crate::ids::PageId;
 use crate::maintenance;
 use crate::os;
+use crate::purge;
 use crate::shard::Shard;
 use crate::size_class::{LARGE, LARGE_BODY};
 use crate::span::RunKind;
@@ -37,10 +38,7 @@ pub struct Block {
     pub zeroed: bool,
 }
 
-const NOTHING: Block = Block {
-    address: null_mut(),
-    zeroed: false,
-};
+const NOTHING: Block = Block { address: null_mut(), zeroed: false };
 
 /// Pages for `bytes`, if any region could hold them.
 fn pages_for(heap: &Heap, bytes: usize) -> Option<u32> {
@@ -55,10 +53,7 @@ pub fn alloc(heap: &Heap, bytes: usize, align: usize) -> Block {
         return NOTHING;
     };
     let slack = align.div_ceil(PAGE).max(1) - 1;
-    let Some(total) = u32::try_from(slack)
-        .ok()
-        .and_then(|slack| pages.checked_add(slack))
-    else {
+    let Some(total) = u32::try_from(slack).ok().and_then(|slack| pages.checked_add(slack)) else {
         return NOTHING;
     };
     let shard = Shard::current(heap);
@@ -73,11 +68,7 @@ pub fn alloc(heap: &Heap, bytes: usize, align: usize) -> Block {
         let back = total - pages - front;
         page = page.plus(front);
         mark_busy(&heap.region, page, pages);
-        let kind = if run.zeroed {
-            RunKind::Clean
-        } else {
-            RunKind::Dirty
-        };
+        let kind = if run.zeroed { RunKind::Clean } else { RunKind::Dirty };
         for (part, length) in [(run.page, front), (page.plus(pages), back)] {
             if length > 0 {
                 page_heap.free(home, part, length, kind, heap.stamp(now_ms));
@@ -88,10 +79,7 @@ pub fn alloc(heap: &Heap, bytes: usize, align: usize) -> Block {
     heap.region.span(page).begin_large(usable);
     heap.region.set_entries(page, 1, LARGE);
     heap.region.set_entries(page.plus(1), pages - 1, LARGE_BODY);
-    Block {
-        address: heap.region.address(page),
-        zeroed: run.zeroed,
-    }
+    Block { address: heap.region.address(page), zeroed: run.zeroed }
 }
 
 /// Takes back the block whose first page is `page`.
@@ -105,7 +93,7 @@ fn free_as(heap: &Heap, page: PageId, kind: RunKind) {
     heap.region.set_entries(page, pages, 0);
     let (page_heap, home) = heap.page_heap_of(page);
     page_heap.free(home, page, pages, kind, heap.stamp(now_ms));
-    maintenance::limit_dirty(heap, home.node);
+    purge::limit_dirty(heap, home.node);
     maintenance::tick(heap, now_ms);
 }
 
@@ -126,18 +114,10 @@ pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
         region.set_entries(page.plus(wanted), pages - wanted, 0);
         mark_busy(region, page, wanted);
         let stamp = heap.stamp(os::now_ms());
-        page_heap.free(
-            home,
-            page.plus(wanted),
-            pages - wanted,
-            RunKind::Dirty,
-            stamp,
-        );
-        maintenance::limit_dirty(heap, home.node);
+        page_heap.free(home, page.plus(wanted), pages - wanted, RunKind::Dirty, stamp);
+        purge::limit_dirty(heap, home.node);
     }
-    region
-        .span(page)
-        .begin_large(bytes.max(1).next_multiple_of(heap.os_page));
+    region.span(page).begin_large(bytes.max(1).next_multiple_of(heap.os_page));
     true
 }
 
@@ -149,26 +129,14 @@ pub fn relocate(heap: &Heap, page: PageId, bytes: usize) -> *mut u8 {
         return new;
     }
     let old = heap.region.address(page);
-    let used = heap
-        .region
-        .span(page)
-        .large_bytes()
-        .min(bytes.next_multiple_of(heap.os_page));
+    let used = heap.region.span(page).large_bytes().min(bytes.next_multiple_of(heap.os_page));
     if used >= MOVE_BYTES_MIN && MOVES.load(Relaxed) < MOVES_MAX {
         MOVES.fetch_add(1, Relaxed);
         // SAFETY: two runs in use of at least `used` bytes each, whole kernel pages; the old
         // one is the caller's to give up, the new one nobody has seen.
         if unsafe { os::move_pages(old, new, used) } {
             let whole = used == heap.region.span(page).large_bytes();
-            free_as(
-                heap,
-                page,
-                if whole {
-                    RunKind::Clean
-                } else {
-                    RunKind::Dirty
-                },
-            );
+            free_as(heap, page, if whole { RunKind::Clean } else { RunKind::Dirty });
             return new;
         }
     }

@@ -21,6 +21,7 @@ pub mod malloc;
 pub mod options;
 pub mod os;
 pub mod page_heap;
+pub mod purge;
 pub mod realloc;
 pub mod refill;
 pub mod region;

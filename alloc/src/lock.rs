@@ -43,10 +43,7 @@ impl Lock {
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_>, HeldByMe> {
         let me = thread_pointer() as u64;
-        match self
-            .0
-            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
-        {
+        match self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Ok(Guard(self)),
             Err(_) => self.lock_slow(me),
         }
@@ -62,11 +59,7 @@ impl Lock {
                 return Err(HeldByMe);
             }
             if word == 0 {
-                if self
-                    .0
-                    .compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-                {
+                if self.0.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return Ok(Guard(self));
                 }
             } else if spins < SPINS {

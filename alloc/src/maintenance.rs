@@ -3,17 +3,15 @@
 //! ```text
 //!  every sixteenth of decay_ms   free pages older than decay_ms are purged
 //!  every drain_ms                shards of which nobody made use since are drained
-//!  when free pages pile up       the longest runs are purged at once
 //! ```
 //!
 //! One thread does it, the others pass by. A process in which nothing allocates any more stays
 //! as it is: the library makes no threads.
 
-use crate::config::PAGE_SHIFT;
 use crate::flush;
 use crate::heap::{Heap, MAINTAINED};
 use crate::ids::SizeClass;
-use crate::os;
+use crate::purge;
 use crate::refill;
 use crate::shard;
 use crate::size_class::CLASSES;
@@ -23,9 +21,6 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 static NEXT_PURGE_MS: AtomicU64 = AtomicU64::new(0);
 static NEXT_DRAIN_MS: AtomicU64 = AtomicU64::new(0);
 static DRAINS: AtomicU64 = AtomicU64::new(0);
-
-/// Free pages that may stay backed whatever their age: this many, and a quarter of those in use.
-const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;
 
 /// Shards drained since the start.
 #[must_use]
@@ -46,11 +41,10 @@ fn work(heap: &Heap, now_ms: u64) {
     if MAINTAINED.swap(true, core::sync::atomic::Ordering::Acquire) {
         return;
     }
-    NEXT_PURGE_MS.store(now_ms + (heap.options.decay_ms / 16).max(1), Relaxed);
+    NEXT_PURGE_MS
+        .store(now_ms + (heap.options.decay_ms / u64::from(purge::PERIODS)).max(1), Relaxed);
     for i in 0..heap.page_heaps() {
-        let (page_heap, home) = heap.page_heap(i);
-        // Freed in the period `stamp`, a run is up to a sixteenth older than one decay time.
-        page_heap.purge(home, heap.stamp(now_ms).wrapping_sub(16), usize::MAX);
+        purge::purge_due(heap, i, now_ms);
     }
     let next_drain = NEXT_DRAIN_MS.load(Relaxed);
     if now_ms >= next_drain {
@@ -60,22 +54,6 @@ fn work(heap: &Heap, now_ms: u64) {
         }
     }
     MAINTAINED.store(false, core::sync::atomic::Ordering::Release);
-}
-
-/// Purges when more free pages are backed than is worth keeping. For callers that just freed.
-#[inline]
-pub fn limit_dirty(heap: &Heap, index: usize) {
-    let (page_heap, home) = heap.page_heap(index);
-    let dirty = page_heap.counters.dirty_pages.load(Relaxed);
-    let limit = DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed) / 4;
-    if dirty > limit {
-        core::hint::cold_path();
-        page_heap.purge(
-            home,
-            heap.stamp(os::now_ms()).wrapping_sub(16),
-            limit / 4 * 3,
-        );
-    }
 }
 
 /// Drains the shards on which neither a slow nor a fast operation happened since the last look.
@@ -119,10 +97,5 @@ pub fn trim(heap: &Heap) -> usize {
         supply::release_current(heap, arena);
         sweep_all(heap, arena);
     }
-    (0..heap.page_heaps())
-        .map(|i| {
-            let (page_heap, home) = heap.page_heap(i);
-            page_heap.purge(home, heap.stamp(os::now_ms()), 0)
-        })
-        .sum()
+    purge::purge_all(heap)
 }

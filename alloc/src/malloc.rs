@@ -67,10 +67,7 @@ fn alloc_class(class: SizeClass) -> *mut u8 {
 #[cold]
 fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
     // Blocks of more than one page's alignment are found inside larger runs, so both count.
-    if size
-        .checked_add(align)
-        .is_none_or(|sum| sum > isize::MAX as usize)
-    {
+    if size.checked_add(align).is_none_or(|sum| sum > isize::MAX as usize) {
         return null_mut();
     }
     heap::get().map_or(null_mut(), |heap| large::alloc(heap, size, align).address)

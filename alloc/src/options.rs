@@ -124,9 +124,7 @@ impl fmt::Display for Refusal {
             Self::BadValue(values) => write!(f, "expected {values}"),
             Self::UnknownName => {
                 f.write_str("no such option; there are:")?;
-                TABLE
-                    .iter()
-                    .try_for_each(|info| write!(f, " {}", info.name))
+                TABLE.iter().try_for_each(|info| write!(f, " {}", info.name))
             }
         }
     }
@@ -149,10 +147,8 @@ impl Options {
     /// # Errors
     /// [`Refusal`]; the options are then unchanged.
     pub fn set(&mut self, name: &[u8], value: &'static CStr) -> Result<(), Refusal> {
-        let info = TABLE
-            .iter()
-            .find(|info| info.name.as_bytes() == name)
-            .ok_or(Refusal::UnknownName)?;
+        let info =
+            TABLE.iter().find(|info| info.name.as_bytes() == name).ok_or(Refusal::UnknownName)?;
         let text = value.to_bytes();
         let bad = Refusal::BadValue(info.values);
         match info.name {
@@ -253,25 +249,14 @@ mod tests {
         assert_eq!(number(b"0"), Some(0));
         assert_eq!(number(b"17k"), Some(17 << 10));
         assert_eq!(number(b"3G"), Some(3 << 30));
-        for bad in [
-            &b""[..],
-            b"k",
-            b"-1",
-            b"1kb",
-            b"99999999999999999999",
-            b"99999999999g",
-        ] {
+        for bad in [&b""[..], b"k", b"-1", b"1kb", b"99999999999999999999", b"99999999999g"] {
             assert_eq!(number(bad), None);
         }
     }
 
     #[test]
     fn every_default_in_the_table_is_the_default() {
-        let mut options = Options {
-            cache_bytes_max: 0,
-            decay_ms: 7,
-            ..Options::DEFAULT
-        };
+        let mut options = Options { cache_bytes_max: 0, decay_ms: 7, ..Options::DEFAULT };
         for (name, value) in [(&b"cache_bytes_max"[..], c"1m"), (b"decay_ms", c"1000")] {
             options.set(name, value).unwrap();
         }
@@ -283,12 +268,8 @@ mod tests {
     #[test]
     fn refusals_name_the_option_and_change_nothing() {
         let mut refused: Vec<(std::string::String, Refusal)> = Vec::new();
-        let environment = [
-            c"HOME=/",
-            c"CIDALLOC_CID=moon",
-            c"CIDALLOC_DECAY_MS=5",
-            c"CIDALLOC_SPEED=11",
-        ];
+        let environment =
+            [c"HOME=/", c"CIDALLOC_CID=moon", c"CIDALLOC_DECAY_MS=5", c"CIDALLOC_SPEED=11"];
         let options = Options::from_environment(environment.into_iter(), |entry, why| {
             refused.push((entry.to_str().unwrap().into(), why));
         });
@@ -296,9 +277,6 @@ mod tests {
         assert_eq!(options.cid, CidSource::Auto);
         assert_eq!(refused.len(), 2);
         assert_eq!(refused[0].1, Refusal::BadValue(TABLE[0].values));
-        assert_eq!(
-            refused[1],
-            ("CIDALLOC_SPEED=11".into(), Refusal::UnknownName)
-        );
+        assert_eq!(refused[1], ("CIDALLOC_SPEED=11".into(), Refusal::UnknownName));
     }
 }

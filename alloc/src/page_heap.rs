@@ -124,9 +124,7 @@ impl PageHeap {
             }
         };
         self.counters.allocs.fetch_add(1, Ordering::Relaxed);
-        self.counters
-            .busy_pages
-            .fetch_add(pages as usize, Ordering::Relaxed);
+        self.counters.busy_pages.fetch_add(pages as usize, Ordering::Relaxed);
         Ok(run)
     }
 
@@ -139,10 +137,7 @@ impl PageHeap {
         let region = home.region;
         if let Some((page, length)) = runs.dirty.take(region, pages) {
             self.split(region, &mut runs.dirty, page, length, pages);
-            return Ok(Run {
-                page,
-                zeroed: false,
-            });
+            return Ok(Run { page, zeroed: false });
         }
         let (page, length) = match runs.clean.take(region, pages) {
             Some(run) => run,
@@ -184,20 +179,11 @@ impl PageHeap {
     /// Takes back a run, which reads as zero if `kind` is clean. Never waits: when the lock is
     /// held, the run is left for its holder.
     pub fn free(&self, home: Home<'_>, page: PageId, pages: u32, kind: RunKind, stamp: u32) {
-        self.counters
-            .busy_pages
-            .fetch_sub(pages as usize, Ordering::Relaxed);
-        home.region
-            .span(page)
-            .run_stamp
-            .store(stamp, Ordering::Relaxed);
+        self.counters.busy_pages.fetch_sub(pages as usize, Ordering::Relaxed);
+        home.region.span(page).run_stamp.store(stamp, Ordering::Relaxed);
         match self.lock.try_lock() {
             Some(guard) => self.with(&guard, home, |runs| {
-                let bins = if kind == RunKind::Clean {
-                    &mut runs.clean
-                } else {
-                    &mut runs.dirty
-                };
+                let bins = if kind == RunKind::Clean { &mut runs.clean } else { &mut runs.dirty };
                 insert_merged(bins, home, page, pages);
             }),
             None => self.defer(home.region, page, pages),
@@ -245,9 +231,7 @@ impl PageHeap {
             insert_merged(&mut runs.dirty, home, page, pages);
         }
         let result = f(runs);
-        self.counters
-            .dirty_pages
-            .store(runs.dirty.pages(), Ordering::Relaxed);
+        self.counters.dirty_pages.store(runs.dirty.pages(), Ordering::Relaxed);
         result
     }
 
@@ -280,19 +264,13 @@ impl PageHeap {
                 *done = unsafe { os::purge(home.region.address(page), len) };
                 if *done {
                     bytes += len;
-                    self.counters
-                        .purged_bytes
-                        .fetch_add(len as u64, Ordering::Relaxed);
+                    self.counters.purged_bytes.fetch_add(len as u64, Ordering::Relaxed);
                     self.counters.purges.fetch_add(1, Ordering::Relaxed);
                 }
             }
             let back = self.locked(home, |runs| {
                 for (&done, &(page, pages)) in purged.iter().zip(&batch[..n]) {
-                    let bins = if done {
-                        &mut runs.clean
-                    } else {
-                        &mut runs.dirty
-                    };
+                    let bins = if done { &mut runs.clean } else { &mut runs.dirty };
                     insert_merged(bins, home, page, pages);
                 }
             });
@@ -333,9 +311,7 @@ impl PageHeap {
             Some(kind == RunKind::Clean)
         });
         let zeroed = found.ok().flatten()?;
-        self.counters
-            .busy_pages
-            .fetch_add((wanted - pages) as usize, Ordering::Relaxed);
+        self.counters.busy_pages.fetch_add((wanted - pages) as usize, Ordering::Relaxed);
         Some(zeroed)
     }
 

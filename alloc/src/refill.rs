@@ -10,7 +10,7 @@
 
 use crate::batch::Batch;
 use crate::cache::{self, Miss};
-use crate::config::BATCH_MAX;
+use crate::config::HAND_MAX;
 use crate::flush;
 use crate::heap::{self, Heap};
 use crate::ids::SizeClass;
@@ -36,34 +36,47 @@ pub fn refill(class: SizeClass) -> *mut u8 {
         touch(&shard);
         let capacity = cache::adjust(&shard, class, Miss::Refill);
         let want = (capacity / 2).clamp(1, class.info().batch as usize);
-        let mut batch = Batch::new();
-        supply::collect(&shard, class, &mut batch, want);
-        if let Some((&object, rest)) = batch.as_slice().split_last() {
-            keep(&shard, class, rest);
-            return with_exposed_provenance_mut(object);
+        let object = bring(&shard, class, want);
+        if !object.is_null() {
+            return object;
         }
         if Shard::current(heap).arena.id() == shard.arena.id() {
             break;
         }
     }
-    let mut batch = Batch::new();
-    supply::collect(&Shard::orphan(heap), class, &mut batch, 1);
-    batch
-        .as_slice()
-        .first()
-        .map_or(null_mut(), |&object| with_exposed_provenance_mut(object))
+    bring(&Shard::orphan(heap), class, 1)
 }
 
-/// Pushes what a refill brought beyond the one object asked for.
-fn keep(shard: &Shard<'_>, class: SizeClass, rest: &[usize]) {
+/// Brings `want` objects from the arena to the shard, but for one that is returned; fewer when
+/// the thread moves to another cid. Null when there is none.
+fn bring(shard: &Shard<'_>, class: SizeClass, want: usize) -> *mut u8 {
+    let mut object = None;
+    let mut brought = 0;
+    while brought < want {
+        let mut batch = Batch::new();
+        let room = (want - brought).min(HAND_MAX);
+        supply::collect(shard, class, &mut batch, room);
+        let mut rest = batch.as_slice();
+        brought += rest.len();
+        if object.is_none()
+            && let Some((&last, others)) = rest.split_last()
+        {
+            (object, rest) = (Some(last), others);
+        }
+        let pushed = cache::push_batch(shard, class, rest);
+        if pushed < rest.len() {
+            core::hint::cold_path();
+            flush::send_home(shard.heap, class, &rest[pushed..]);
+            break;
+        }
+        if batch.len() < room {
+            break;
+        }
+    }
     let counters = &shard.arena.class(class).counters;
     counters.refills.fetch_add(1, Relaxed);
-    counters.refilled.fetch_add(rest.len() as u64 + 1, Relaxed);
-    let pushed = cache::push_batch(shard, class, rest);
-    if pushed < rest.len() {
-        core::hint::cold_path();
-        flush::send_home(shard.heap, class, &rest[pushed..]);
-    }
+    counters.refilled.fetch_add(brought as u64, Relaxed);
+    object.map_or(null_mut(), with_exposed_provenance_mut)
 }
 
 /// Takes back `object` of `class`, for which its shard had no room.
@@ -81,22 +94,14 @@ pub fn overflow(class: SizeClass, object: usize) {
         // It had just been given room.
         return;
     }
-    let mut buffer = [0usize; BATCH_MAX];
-    let popped = if capacity > 0 {
-        cache::pop_batch(&shard, class, &mut buffer[..want])
-    } else {
-        0
-    };
+    let popped = if capacity > 0 { cache::send_home(&shard, class, want) } else { 0 };
     let kept = popped > 0 && cache::push_batch(&shard, class, &[object]) == 1;
-    let counters = &shard.arena.class(class).counters;
-    counters.flushes.fetch_add(1, Relaxed);
-    counters
-        .flushed
-        .fetch_add(popped as u64 + u64::from(!kept), Relaxed);
-    flush::send_home(heap, class, &buffer[..popped]);
     if !kept {
         flush::send_home(heap, class, &[object]);
     }
+    let counters = &shard.arena.class(class).counters;
+    counters.flushes.fetch_add(1, Relaxed);
+    counters.flushed.fetch_add(popped as u64 + u64::from(!kept), Relaxed);
 }
 
 fn touch(shard: &Shard<'_>) {
@@ -108,15 +113,7 @@ fn touch(shard: &Shard<'_>) {
 /// Sends all cached objects of the calling thread's shard home.
 pub fn empty_current(heap: &Heap) {
     let shard = Shard::current(heap);
-    let mut buffer = [0usize; BATCH_MAX];
     for class in 1..crate::size_class::CLASSES {
-        let class = SizeClass(class as u8);
-        loop {
-            let n = cache::pop_batch(&shard, class, &mut buffer);
-            flush::send_home(heap, class, &buffer[..n]);
-            if n < BATCH_MAX {
-                break;
-            }
-        }
+        cache::send_home(&shard, SizeClass(class as u8), usize::MAX);
     }
 }

@@ -255,15 +255,9 @@ impl Region {
         let (memory, apart) = if words <= INLINE_WORDS {
             (self.span(page).inline_words(), INLINE_WORDS)
         } else if words * 16 <= BITS_SMALL {
-            (
-                self.bits_small.wrapping_add(i * BITS_SMALL).cast(),
-                BITS_SMALL / 16,
-            )
+            (self.bits_small.wrapping_add(i * BITS_SMALL).cast(), BITS_SMALL / 16)
         } else {
-            (
-                self.bits_tiny.wrapping_add(i * BITS_TINY).cast(),
-                BITS_TINY / 16,
-            )
+            (self.bits_tiny.wrapping_add(i * BITS_TINY).cast(), BITS_TINY / 16)
         };
         // SAFETY: the page's own part of one of three tables, committed since it was handed out.
         unsafe { Bitmaps::new(class, memory, apart) }
@@ -302,15 +296,9 @@ impl Region {
     pub fn take_pages(&self, n: u32) -> Result<PageId, OutOfMemory> {
         let mut next = self.next.load(Ordering::Relaxed);
         loop {
-            let end = next
-                .checked_add(n)
-                .filter(|&end| end <= self.pages)
-                .ok_or(OutOfMemory)?;
+            let end = next.checked_add(n).filter(|&end| end <= self.pages).ok_or(OutOfMemory)?;
             self.commit_up_to(end)?;
-            match self
-                .next
-                .compare_exchange(next, end, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            match self.next.compare_exchange(next, end, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(PageId(next)),
                 Err(other) => next = other,
             }

@@ -45,11 +45,7 @@ impl<'a> Shard<'a> {
     /// What a thread without a shard uses: an arena, and no cache.
     #[must_use]
     pub fn orphan(heap: &'a Heap) -> Self {
-        Self {
-            heap,
-            arena: heap.orphans(),
-            headers: None,
-        }
+        Self { heap, arena: heap.orphans(), headers: None }
     }
 
     /// The calling thread's shard, brought into being if need be.
@@ -71,9 +67,7 @@ impl<'a> Shard<'a> {
         let Some(id) = id.map(ShardId) else {
             return orphan;
         };
-        Self::ready(heap, id)
-            .or_else(|| Self::build(heap, id))
-            .unwrap_or(orphan)
+        Self::ready(heap, id).or_else(|| Self::build(heap, id)).unwrap_or(orphan)
     }
 
     /// The shard `id`, if it is READY.
@@ -100,11 +94,7 @@ impl<'a> Shard<'a> {
     /// The arena of a span's owner: it exists, since it owns a span.
     #[must_use]
     pub fn owner_arena(heap: &'a Heap, id: ShardId) -> &'a Arena {
-        if id == ShardId::ORPHAN {
-            heap.orphans()
-        } else {
-            Self::laid_out(heap, id).arena
-        }
+        if id == ShardId::ORPHAN { heap.orphans() } else { Self::laid_out(heap, id).arena }
     }
 
     fn laid_out(heap: &'a Heap, id: ShardId) -> Self {
@@ -126,9 +116,7 @@ impl<'a> Shard<'a> {
         let before = state.load(Ordering::Relaxed);
         let free = before == ABSENT || before == DRAINED;
         if !free
-            || state
-                .compare_exchange(before, BUSY, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
+            || state.compare_exchange(before, BUSY, Ordering::Acquire, Ordering::Relaxed).is_err()
         {
             return None;
         }
@@ -139,10 +127,7 @@ impl<'a> Shard<'a> {
         }
         let shard = Self::laid_out(heap, id);
         shard.arena.set_id(id);
-        shard
-            .arena
-            .last_used_ms
-            .store(os::now_ms(), Ordering::Relaxed);
+        shard.arena.last_used_ms.store(os::now_ms(), Ordering::Relaxed);
         for header in shard.headers? {
             header.store(INACTIVE.0, Ordering::Relaxed);
         }
@@ -160,10 +145,7 @@ impl<'a> Shard<'a> {
             let (page_heap, _) = heap.page_heap(node);
             let bound = policy::bind_range(memory.cast(), SHARD_BYTES, node as u32, mode);
             if bound.is_err() {
-                page_heap
-                    .counters
-                    .bind_refusals
-                    .fetch_add(1, Ordering::Relaxed);
+                page_heap.counters.bind_refusals.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -182,8 +164,7 @@ impl<'a> Shard<'a> {
             ShardId::ORPHAN => {
                 // SAFETY: the heap's own offset; the field reads 0 where nobody fills it.
                 let node = unsafe { rseq_sys::area::node_id(self.heap.anchor.area) } as usize;
-                self.heap
-                    .heap_of_node(if node < self.heap.nodes { node } else { 0 })
+                self.heap.heap_of_node(if node < self.heap.nodes { node } else { 0 })
             }
             id => self.heap.heap_of_node(self.heap.node_of(id)),
         }
@@ -224,10 +205,7 @@ impl<'a> Shard<'a> {
             return false;
         };
         let state = self.heap.region.shard_state(id);
-        if state
-            .compare_exchange(READY, BUSY, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        if state.compare_exchange(READY, BUSY, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return false;
         }
         let base = self.table_entry(id).swap(MISS.base(), Ordering::SeqCst);
@@ -243,11 +221,7 @@ impl<'a> Shard<'a> {
                 continue;
             }
             self.arena.class(class).see_ops(header.ops());
-            self.arena
-                .class(class)
-                .counters
-                .ops_seen
-                .store(0, Ordering::Relaxed);
+            self.arena.class(class).counters.ops_seen.store(0, Ordering::Relaxed);
             let begin = class.info().begin as usize;
             let count = header.current() as usize - begin;
             // SAFETY: after the fence nobody else reaches the slots; they hold `count` objects.

@@ -174,11 +174,7 @@ impl Bitmaps {
     pub fn fill(&self, owner: ShardId) {
         for i in 0..self.words {
             let full = full_word(self.objects, i);
-            let (local, remote) = if owner == ShardId::ORPHAN {
-                (0, full)
-            } else {
-                (full, 0)
-            };
+            let (local, remote) = if owner == ShardId::ORPHAN { (0, full) } else { (full, 0) };
             self.local_word(i).store(local, Ordering::Relaxed);
             self.remote(i).store(remote, Ordering::Relaxed);
         }
@@ -225,9 +221,7 @@ impl Bitmaps {
     /// Number of free objects.
     #[must_use]
     pub fn count_free(&self) -> u32 {
-        (0..self.words)
-            .map(|i| self.free_bits(i).count_ones())
-            .sum()
+        (0..self.words).map(|i| self.free_bits(i).count_ones()).sum()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::check::{Misuse, misuse};
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os;
+use crate::purge;
 use crate::shard::{self, Shard};
 use crate::size_class::CLASSES;
 use crate::span::{RunKind, Span};
@@ -37,11 +38,7 @@ enum Left {
 pub fn collect(shard: &Shard<'_>, class: SizeClass, batch: &mut Batch, want: usize) {
     let region = &shard.heap.region;
     while batch.len() < want {
-        let Some(page) = shard
-            .arena
-            .take(region, class)
-            .or_else(|| find(shard, class))
-        else {
+        let Some(page) = shard.arena.take(region, class).or_else(|| find(shard, class)) else {
             return;
         };
         let span = region.span(page);
@@ -97,10 +94,7 @@ fn take_objects(
             }
             let twice = taken & bits.local(i);
             if twice != 0 {
-                misuse(
-                    Misuse::DoubleFree,
-                    at + twice.trailing_zeros() as usize * size,
-                );
+                misuse(Misuse::DoubleFree, at + twice.trailing_zeros() as usize * size);
             }
             batch.add_word(taken, at, size);
         }
@@ -136,6 +130,7 @@ fn release(heap: &Heap, page: PageId, now_ms: u64) {
     heap.region.set_entries(page, 1, 0);
     let (page_heap, home) = heap.page_heap_of(page);
     page_heap.free(home, page, 1, RunKind::Dirty, heap.stamp(now_ms));
+    purge::limit_dirty(heap, home.node);
 }
 
 /// Releases the empty spans of those classes of `arena` that have enough of them to be worth
@@ -210,9 +205,7 @@ fn adopt(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
             arena.has_queued(class) && arena.last_used_ms.load(Ordering::Relaxed) < idle_since
         })?;
     let chain = donor.take_queue(class);
-    (chain != PageId::NONE)
-        .then(|| give_to(shard, class, chain, donor))
-        .flatten()
+    (chain != PageId::NONE).then(|| give_to(shard, class, chain, donor)).flatten()
 }
 
 /// Makes the spans of `chain`, all in our possession, ours: OWNER-FENCED.

@@ -123,10 +123,7 @@ pub fn physical_memory() -> usize {
 /// The soft limit of `RLIMIT_AS` in bytes, if there is one.
 #[must_use]
 pub fn address_space_limit() -> Option<usize> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit fills the structure.
     let ok = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0 };
     (ok && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
@@ -152,12 +149,7 @@ pub fn cpu_mask_bits() -> usize {
     let mut mask = [0u64; 128];
     // SAFETY: the buffer is as long as told; the raw call returns the bytes written.
     let bytes = unsafe {
-        libc::syscall(
-            libc::SYS_sched_getaffinity,
-            0,
-            size_of_val(&mask),
-            mask.as_mut_ptr(),
-        )
+        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr())
     };
     if bytes > 0 { bytes as usize * 8 } else { 64 }
 }
@@ -165,10 +157,7 @@ pub fn cpu_mask_bits() -> usize {
 /// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let mut t = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime fills the structure; through the vDSO, no system call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut t) };
     t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
