@@ -5,7 +5,7 @@
 //! page     64 KiB, ours: a multiple of every kernel page size (4, 16, 64 KiB)
 //! span     one page of equal objects, 16 B to 32 KiB each
 //! run      consecutive pages: free, or one large object
-//! shard    256 KiB of address space per (node, cid): an arena, headers, slots
+//! shard    512 KiB of address space per (node, cid): an arena, headers, slots
 //! ```
 
 /// log2 of [`PAGE`].
@@ -17,7 +17,7 @@ pub const GRAIN: usize = 16;
 /// Largest size that has a class; what is larger is a page run.
 pub const SMALL_MAX: usize = 32 << 10;
 /// Address space of one shard, in bytes.
-pub const SHARD_BYTES: usize = 256 << 10;
+pub const SHARD_BYTES: usize = 512 << 10;
 /// Bytes at the beginning of a shard's address space that its arena may take.
 pub const ARENA_BYTES: usize = 16 << 10;
 /// Nodes that get page heaps of their own; a machine with more is treated as one node.
@@ -34,7 +34,7 @@ pub const BATCH_MAX: usize = 256;
 /// cost each of a thousand threads one more page of its stack.
 pub const HAND_MAX: usize = 64;
 /// Bytes of objects moved at once, about.
-pub const BATCH_BYTES: usize = 16 << 10;
+pub const BATCH_BYTES: usize = 64 << 10;
 
 const _: () = {
     assert!(PAGE.is_multiple_of(64 << 10));

@@ -150,6 +150,8 @@ static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX
 static ORPHANS: Arena = Arena::new();
 /// Somebody does maintenance.
 pub static MAINTAINED: AtomicBool = AtomicBool::new(false);
+/// Shards drained since the start.
+pub static DRAINS: AtomicU64 = AtomicU64::new(0);
 /// Page heaps whose locks the fork in progress took, a bit each.
 static FORK_LOCKS: AtomicU64 = AtomicU64::new(0);
 

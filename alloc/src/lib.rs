@@ -25,9 +25,13 @@ pub mod purge;
 pub mod realloc;
 pub mod refill;
 pub mod region;
+mod report;
 pub mod shard;
 pub mod size_class;
+pub mod snapshot;
 pub mod span;
+pub mod start;
+pub mod stats;
 pub mod supply;
 
 pub use global_alloc::CidAlloc;

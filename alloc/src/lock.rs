@@ -88,7 +88,7 @@ impl Lock {
         self.0
             .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(Guard(self))
+            .then(|| Guard(self))
     }
 
     /// Opens a lock that this thread took before `fork`, in parent or child.
@@ -127,6 +127,7 @@ mod tests {
         let guard = lock.lock().unwrap();
         assert_eq!(lock.lock().err(), Some(HeldByMe));
         assert!(lock.try_lock().is_none());
+        assert!(lock.try_lock().is_none(), "a failed try must not open the lock");
         drop(guard);
         assert!(lock.lock().is_ok());
     }

@@ -9,7 +9,7 @@
 //! as it is: the library makes no threads.
 
 use crate::flush;
-use crate::heap::{Heap, MAINTAINED};
+use crate::heap::{DRAINS, Heap, MAINTAINED};
 use crate::ids::SizeClass;
 use crate::purge;
 use crate::refill;
@@ -20,13 +20,6 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static NEXT_PURGE_MS: AtomicU64 = AtomicU64::new(0);
 static NEXT_DRAIN_MS: AtomicU64 = AtomicU64::new(0);
-static DRAINS: AtomicU64 = AtomicU64::new(0);
-
-/// Shards drained since the start.
-#[must_use]
-pub fn drains() -> u64 {
-    DRAINS.load(Relaxed)
-}
 
 /// Does what is due at `now_ms`.
 #[inline]

@@ -13,6 +13,7 @@ use crate::ids::SizeClass;
 use crate::large;
 use crate::refill;
 use crate::size_class::{of_aligned, of_size};
+use crate::start;
 use core::ptr::{null_mut, with_exposed_provenance_mut};
 use rseq_sys::cs;
 
@@ -43,7 +44,7 @@ fn elsewhere(size: usize) -> *mut u8 {
     if size <= SMALL_MAX {
         return refill::refill(of_size(size));
     }
-    heap::get().map_or(null_mut(), |heap| large::alloc(heap, size, 1).address)
+    start::heap().map_or(null_mut(), |heap| large::alloc(heap, size, 1).address)
 }
 
 /// `size` bytes at a multiple of `align`, a power of two; null when memory has ended.
@@ -70,7 +71,7 @@ fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
     if size.checked_add(align).is_none_or(|sum| sum > isize::MAX as usize) {
         return null_mut();
     }
-    heap::get().map_or(null_mut(), |heap| large::alloc(heap, size, align).address)
+    start::heap().map_or(null_mut(), |heap| large::alloc(heap, size, align).address)
 }
 
 /// `size` bytes of zero, aligned to `align`; null when memory has ended. Pages that are known
@@ -83,7 +84,7 @@ pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
     let (address, zeroed) = if small && (align <= MIN_ALIGN || of_aligned(size, align).is_some()) {
         (alloc_aligned(size, align), false)
     } else {
-        match heap::get() {
+        match start::heap() {
             Ok(heap) if size <= isize::MAX as usize && align <= isize::MAX as usize => {
                 let block = large::alloc(heap, size, align);
                 (block.address, block.zeroed)

@@ -80,7 +80,7 @@ pub const TABLE: [Info; 7] = [
     Info {
         name: "cache_bytes_max",
         values: "bytes, with k, m or g",
-        default: "1m",
+        default: "2m",
         help: "free objects that one shard may cache",
     },
     Info {
@@ -135,7 +135,7 @@ impl Options {
     pub const DEFAULT: Self = Self {
         cid: CidSource::Auto,
         numa: Numa::Preferred,
-        cache_bytes_max: 1 << 20,
+        cache_bytes_max: 2 << 20,
         decay_ms: 1000,
         drain_ms: 1000,
         stats: false,
@@ -257,12 +257,12 @@ mod tests {
     #[test]
     fn every_default_in_the_table_is_the_default() {
         let mut options = Options { cache_bytes_max: 0, decay_ms: 7, ..Options::DEFAULT };
-        for (name, value) in [(&b"cache_bytes_max"[..], c"1m"), (b"decay_ms", c"1000")] {
+        for (name, value) in [(&b"cache_bytes_max"[..], c"2m"), (b"decay_ms", c"1000")] {
             options.set(name, value).unwrap();
         }
         assert_eq!(options.cache_bytes_max, Options::DEFAULT.cache_bytes_max);
         assert_eq!(options.decay_ms, Options::DEFAULT.decay_ms);
-        assert_eq!(TABLE[2].default, "1m");
+        assert_eq!(TABLE[2].default, "2m");
     }
 
     #[test]

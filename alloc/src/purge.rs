@@ -16,9 +16,8 @@ use crate::heap::Heap;
 use crate::os;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Free pages that may stay backed whatever their age: this many, and a part of those in use.
-const DIRTY_PAGES_MIN: usize = 32 << 20 >> PAGE_SHIFT;
-const DIRTY_PART: usize = 4;
+/// Free pages that may stay backed before they are old: this many, and as many as are in use.
+const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;
 
 /// Periods in a decay time.
 pub const PERIODS: u32 = 16;
@@ -34,7 +33,7 @@ pub fn purge_due(heap: &Heap, index: usize, now_ms: u64) {
 pub fn limit_dirty(heap: &Heap, index: usize) {
     let (page_heap, home) = heap.page_heap(index);
     let dirty = page_heap.counters.dirty_pages.load(Relaxed);
-    let limit = DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed) / DIRTY_PART;
+    let limit = DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed);
     if dirty > limit {
         core::hint::cold_path();
         let due = heap.stamp(os::now_ms()).wrapping_sub(PERIODS);

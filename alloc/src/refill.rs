@@ -17,6 +17,7 @@ use crate::ids::SizeClass;
 use crate::maintenance;
 use crate::os;
 use crate::shard::Shard;
+use crate::start;
 use crate::supply;
 use core::ptr::{null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
@@ -28,7 +29,7 @@ const MOVES: usize = 64;
 #[cold]
 #[inline(never)]
 pub fn refill(class: SizeClass) -> *mut u8 {
-    let Ok(heap) = heap::get() else {
+    let Ok(heap) = start::heap() else {
         return null_mut();
     };
     for _ in 0..MOVES {

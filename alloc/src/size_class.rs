@@ -88,7 +88,7 @@ const fn size_of_class(class: usize) -> usize {
 }
 
 /// Bytes of one class that a shard may cache at most.
-const CLASS_BYTES_MAX: usize = 128 << 10;
+const CLASS_BYTES_MAX: usize = 256 << 10;
 const SLOTS_MAX: usize = 2048;
 const SLOTS_MIN: usize = 8;
 /// Bytes of one class that a shard may cache at first.

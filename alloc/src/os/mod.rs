@@ -314,3 +314,59 @@ pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern 
     // SAFETY: three functions of the library, which is never unloaded.
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
+
+/// Which file a descriptor refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+/// The file behind `fd`, if it is open.
+#[must_use]
+pub fn file_identity(fd: i32) -> Option<FileIdentity> {
+    // SAFETY: zero is a valid value of the structure, which fstat fills.
+    unsafe {
+        let mut status: libc::stat = core::mem::zeroed();
+        (libc::fstat(fd, &raw mut status) == 0)
+            .then_some(FileIdentity { device: status.st_dev, inode: status.st_ino })
+    }
+}
+
+/// A second descriptor for the file of `fd`, above those that programs number themselves;
+/// closed on exec. Negative on failure.
+#[must_use]
+pub fn duplicate_high(fd: i32) -> i32 {
+    const LOWEST: [i32; 2] = [200, 10];
+    LOWEST
+        .into_iter()
+        // SAFETY: duplicating changes no other descriptor.
+        .map(|lowest| unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) })
+        .find(|&fd| fd >= 0)
+        .unwrap_or(-1)
+}
+
+/// The beginning of the file at `path`, as much as `buffer` holds; empty on failure.
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    // SAFETY: the path ends in NUL.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return &[];
+    }
+    // SAFETY: the buffer is as long as told.
+    let n = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    close(fd);
+    &buffer[..usize::try_from(n).unwrap_or(0)]
+}
+
+/// Whether the program runs with more rights than its caller, who must not be obeyed then.
+#[must_use]
+pub fn is_privileged() -> bool {
+    auxv(libc::AT_SECURE) != 0
+}
+
+/// Registers a handler for the end of the process. May allocate.
+pub fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: a function of the library, which is never unloaded.
+    unsafe { libc::atexit(handler) };
+}
