@@ -199,8 +199,9 @@ pub fn of_aligned(size: usize, align: usize) -> Option<SizeClass> {
     if size > SMALL_MAX || align > SMALL_MAX {
         return None;
     }
-    let mut class = of_size(size);
-    while !(class.info().size as usize).is_multiple_of(align) {
+    // Rounded up first, so that few classes are walked past, most often none.
+    let mut class = of_size(size.max(1).next_multiple_of(align));
+    while class.info().size as usize & (align - 1) != 0 {
         class = SizeClass(class.0 + 1);
     }
     Some(class)

@@ -97,12 +97,7 @@ pub struct Row {
 const M: u64 = 1_000_000;
 
 const fn row(name: &'static str, threads: usize, ops: u64, work: Work) -> Row {
-    Row {
-        name,
-        threads,
-        ops,
-        work,
-    }
+    Row { name, threads, ops, work }
 }
 
 const fn pair(name: &'static str, threads: usize, size: usize) -> Row {
@@ -110,41 +105,15 @@ const fn pair(name: &'static str, threads: usize, size: usize) -> Row {
 }
 
 const fn batch(name: &'static str, ops: u64, count: usize, order: Order) -> Row {
-    row(
-        name,
-        1,
-        ops,
-        Work::Batch {
-            count,
-            order,
-            touch: true,
-        },
-    )
+    row(name, 1, ops, Work::Batch { count, order, touch: true })
 }
 
 const fn untouched(name: &'static str, ops: u64, count: usize) -> Row {
-    row(
-        name,
-        1,
-        ops,
-        Work::Batch {
-            count,
-            order: Order::Fifo,
-            touch: false,
-        },
-    )
+    row(name, 1, ops, Work::Batch { count, order: Order::Fifo, touch: false })
 }
 
 const fn handover(name: &'static str, producers: usize, consumers: usize) -> Row {
-    row(
-        name,
-        producers + consumers,
-        4 * M,
-        Work::Handover {
-            producers,
-            consumers,
-        },
-    )
+    row(name, producers + consumers, 4 * M, Work::Handover { producers, consumers })
 }
 
 const fn random(name: &'static str, threads: usize, ops: u64, mix: Mix) -> Row {
@@ -242,19 +211,13 @@ mod tests {
     #[test]
     fn no_two_rows_share_a_name() {
         for (i, row) in ROWS.iter().enumerate() {
-            assert!(
-                !ROWS[..i].iter().any(|other| other.name == row.name),
-                "{}",
-                row.name
-            );
+            assert!(!ROWS[..i].iter().any(|other| other.name == row.name), "{}", row.name);
         }
     }
 
     #[test]
     fn a_filter_selects_by_any_of_its_parts() {
-        let names: Vec<_> = matching(&["sh6/".into(), "once".into()])
-            .map(|r| r.name)
-            .collect();
+        let names: Vec<_> = matching(&["sh6/".into(), "once".into()]).map(|r| r.name).collect();
         assert_eq!(names, ["sh6/4t", "sh6/64t", "once"]);
         assert_eq!(matching(&[]).count(), ROWS.len());
     }

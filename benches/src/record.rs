@@ -84,9 +84,7 @@ impl<'a> Record<'a> {
     pub fn parse(line: &'a str) -> Option<Self> {
         let (fields, lib) = line.trim_end().strip_prefix(MARK)?.split_once(" lib=")?;
         let get = |key: &str| {
-            fields
-                .split(' ')
-                .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+            fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
         };
         let number = |key: &str| get(key)?.parse::<u64>().ok();
         let real = |key: &str| get(key)?.parse::<f64>().ok().filter(|v| v.is_finite());

@@ -8,30 +8,19 @@ use cidalloc_benches::catalog::{ROWS, Work};
 use cidalloc_benches::record::Record;
 
 fn start(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .env_remove("LD_PRELOAD")
-        .output()
-        .unwrap()
+    Command::new(program).args(arguments).env_remove("LD_PRELOAD").output().unwrap()
 }
 
 fn compare(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = start(env!("CARGO_BIN_EXE_compare"), arguments);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
 fn every_row_prints_records_that_parse() {
     for row in ROWS.iter().filter(|row| row.work != Work::Once) {
-        let output = start(
-            env!("CARGO_BIN_EXE_workload"),
-            &[row.name, "--scale", "0.001"],
-        );
+        let output = start(env!("CARGO_BIN_EXE_workload"), &[row.name, "--scale", "0.001"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let records: Vec<_> = text.lines().filter_map(Record::parse).collect();
         assert!(
@@ -51,19 +40,10 @@ fn every_row_prints_records_that_parse() {
 
 #[test]
 fn glibc_alone_is_compared_with_itself() {
-    let (code, out, _) = compare(&[
-        "--allocators",
-        "glibc",
-        "--filter",
-        "pair/16/1t,once",
-        "--scale",
-        "0.01",
-    ]);
+    let (code, out, _) =
+        compare(&["--allocators", "glibc", "--filter", "pair/16/1t,once", "--scale", "0.01"]);
     assert_eq!(code, Some(0), "{out}");
-    assert!(
-        out.contains("pair/16/1t") && out.contains("1.00x") && out.contains("once"),
-        "{out}"
-    );
+    assert!(out.contains("pair/16/1t") && out.contains("1.00x") && out.contains("once"), "{out}");
 }
 
 #[test]
@@ -91,10 +71,7 @@ fn a_preload_that_is_no_allocator_fails_its_rows() {
         "1",
     ]);
     assert_eq!(code, Some(1), "{out}");
-    assert!(
-        out.contains("FAILED pair/16/1t with maths: the preload did not take effect"),
-        "{out}"
-    );
+    assert!(out.contains("FAILED pair/16/1t with maths: the preload did not take effect"), "{out}");
 }
 
 #[test]
@@ -103,11 +80,7 @@ fn an_unknown_row_is_refused_by_both_programs() {
     assert_eq!((code, err.lines().count()), (Some(2), 1), "{err}");
     let output = start(env!("CARGO_BIN_EXE_workload"), &["nosuchrow"]);
     assert!(!output.status.success());
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("workload --list")
-    );
+    assert!(String::from_utf8(output.stderr).unwrap().contains("workload --list"));
 }
 
 #[test]

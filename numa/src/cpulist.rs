@@ -44,12 +44,7 @@ impl Region {
         if first > last || group == 0 || used > group {
             return None;
         }
-        Some(Region {
-            first,
-            last,
-            used,
-            group,
-        })
+        Some(Region { first, last, used, group })
     }
 
     /// The lower bound as written.
@@ -76,21 +71,13 @@ impl Region {
 
     /// The numbers named, ascending.
     pub const fn ids(self) -> Ids {
-        Ids {
-            region: self,
-            next: self.first as u64,
-        }
+        Ids { region: self, next: self.first as u64 }
     }
 }
 
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Region {
-            first,
-            last,
-            used,
-            group,
-        } = *self;
+        let Region { first, last, used, group } = *self;
         match (first == last, used == group) {
             (true, true) => write!(f, "{first}"),
             (false, true) => write!(f, "{first}-{last}"),
@@ -110,12 +97,7 @@ impl Iterator for Ids {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
-        let Region {
-            first,
-            last,
-            used,
-            group,
-        } = self.region;
+        let Region { first, last, used, group } = self.region;
         let in_group = (self.next - u64::from(first)) % u64::from(group);
         if in_group >= u64::from(used) {
             self.next += u64::from(group) - in_group;
@@ -140,11 +122,7 @@ impl Iterator for Ids {
 /// # Ok::<(), numa_sys::cpulist::ParseError>(())
 /// ```
 pub const fn regions(text: &[u8]) -> Regions<'_> {
-    Regions {
-        rest: Some(text),
-        offset: 0,
-        pieces: Pieces::new(),
-    }
+    Regions { rest: Some(text), offset: 0, pieces: Pieces::new() }
 }
 
 /// See [`regions`].
@@ -192,10 +170,7 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     pub(crate) const fn new() -> Pieces {
-        Pieces {
-            first: true,
-            over: None,
-        }
+        Pieces { first: true, over: None }
     }
 
     /// Takes the piece between two commas that begins at `offset`.
@@ -221,22 +196,16 @@ impl Pieces {
             self.over = self.over.or(Some(missing));
             return Ok(None);
         }
-        region(text).map(Some).map_err(|error| ParseError {
-            position: offset + error.position,
-            ..error
-        })
+        region(text)
+            .map(Some)
+            .map_err(|error| ParseError { position: offset + error.position, ..error })
     }
 }
 
 fn region(text: &[u8]) -> Result<Region, ParseError> {
     let (first, at) = number(text, 0)?;
     if at == text.len() {
-        return Ok(Region {
-            first,
-            last: first,
-            used: 1,
-            group: 1,
-        });
+        return Ok(Region { first, last: first, used: 1, group: 1 });
     }
     let (last, at) = number(text, expect(text, at, b'-')?)?;
     let (used, group, at) = if at == text.len() {

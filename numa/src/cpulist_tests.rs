@@ -20,10 +20,7 @@ fn ids(text: &[u8]) -> Result<Vec<u32>, ParseError> {
 fn the_kernels_examples_are_read() {
     assert_eq!(ids(b"0-3,8,10-11\n").unwrap(), [0, 1, 2, 3, 8, 10, 11]);
     assert_eq!(ids(b"0-10:2/4").unwrap(), [0, 1, 4, 5, 8, 9]);
-    assert_eq!(
-        ids(b"0-1023:2/256").unwrap(),
-        [0, 1, 256, 257, 512, 513, 768, 769]
-    );
+    assert_eq!(ids(b"0-1023:2/256").unwrap(), [0, 1, 256, 257, 512, 513, 768, 769]);
     assert_eq!(ids(b"0\n").unwrap(), [0]);
     assert_eq!(ids(b"\n").unwrap(), []);
     assert_eq!(ids(b"").unwrap(), []);
@@ -61,17 +58,10 @@ fn errors_say_where_and_why() {
         ("all", ExpectedNumber, 0),
         ("0x1", UnexpectedByte, 1),
     ] {
-        assert_eq!(
-            ids(text.as_bytes()),
-            Err(ParseError { kind, position }),
-            "{text:?}"
-        );
+        assert_eq!(ids(text.as_bytes()), Err(ParseError { kind, position }), "{text:?}");
     }
     let error = ids(b"0-3,x").unwrap_err().to_string();
-    assert!(
-        error.starts_with("a number is missing at byte 4"),
-        "{error}"
-    );
+    assert!(error.starts_with("a number is missing at byte 4"), "{error}");
 }
 
 #[test]
@@ -86,39 +76,21 @@ fn nothing_follows_an_error() {
 fn huge_regions_are_not_walked_for_their_bounds() {
     let region = Region::strided(1, u32::MAX, 3, u32::MAX - 5).unwrap();
     assert_eq!(region.highest(), Some(u32::MAX - 2));
-    assert!(
-        region
-            .ids()
-            .eq([1, 2, 3, u32::MAX - 4, u32::MAX - 3, u32::MAX - 2])
-    );
+    assert!(region.ids().eq([1, 2, 3, u32::MAX - 4, u32::MAX - 3, u32::MAX - 2]));
     assert_eq!(Region::new(0, u32::MAX).unwrap().highest(), Some(u32::MAX));
-    assert!(
-        Region::new(u32::MAX - 1, u32::MAX)
-            .unwrap()
-            .ids()
-            .eq([u32::MAX - 1, u32::MAX])
-    );
+    assert!(Region::new(u32::MAX - 1, u32::MAX).unwrap().ids().eq([u32::MAX - 1, u32::MAX]));
 }
 
 /// The model: one number after the other, as the definition says it.
 fn model(region: Region) -> BTreeSet<u32> {
-    let Region {
-        first,
-        last,
-        used,
-        group,
-    } = region;
-    (first..=last)
-        .filter(|id| (id - first) % group < used)
-        .collect()
+    let Region { first, last, used, group } = region;
+    (first..=last).filter(|id| (id - first) % group < used).collect()
 }
 
 fn any_region() -> impl Strategy<Value = Region> {
     let bounds = (0u32..5000, 0u32..300);
     prop_oneof![
-        bounds
-            .clone()
-            .prop_map(|(first, more)| Region::new(first, first + more).unwrap()),
+        bounds.clone().prop_map(|(first, more)| Region::new(first, first + more).unwrap()),
         (bounds, 1u32..40, 0u32..40).prop_map(|((first, more), group, used)| {
             Region::strided(first, first + more, used % (group + 1), group).unwrap()
         }),
@@ -133,9 +105,7 @@ fn model_parse(text: &str) -> Option<BTreeSet<u32>> {
         return Some(found);
     }
     let number = |text: &str| -> Option<u32> {
-        text.bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then_some(())?;
+        text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
         text.parse().ok()
     };
     for piece in text.split(',') {

@@ -20,14 +20,7 @@ use core::ops::ControlFlow;
 
 /// Whether `path` exists (symbolic links followed).
 pub(crate) fn exists(path: &CStr) -> Result<(), Errno> {
-    let args = [
-        at_cwd(),
-        path.as_ptr().expose_provenance(),
-        libc::F_OK as usize,
-        0,
-        0,
-        0,
-    ];
+    let args = [at_cwd(), path.as_ptr().expose_provenance(), libc::F_OK as usize, 0, 0, 0];
     // SAFETY: the kernel reads a string that `CStr` ends with NUL.
     unsafe { syscall(libc::SYS_faccessat, args) }.map(drop)
 }
@@ -71,14 +64,7 @@ impl File {
     /// Reads on; 0 is the end of the file.
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Errno> {
         loop {
-            let args = [
-                self.fd,
-                buf.as_mut_ptr().expose_provenance(),
-                buf.len(),
-                0,
-                0,
-                0,
-            ];
+            let args = [self.fd, buf.as_mut_ptr().expose_provenance(), buf.len(), 0, 0, 0];
             // SAFETY: the kernel writes at most `buf.len()` bytes of an exclusive slice.
             match unsafe { syscall(libc::SYS_read, args) } {
                 Err(Errno::EINTR) => {}
@@ -105,10 +91,7 @@ impl File {
             while let Some(len) = input[start..].iter().position(|&byte| ends(byte)) {
                 let bytes = &input[start..start + len];
                 if !core::mem::take(&mut skipping) {
-                    let token = Token {
-                        bytes,
-                        offset: offset + start,
-                    };
+                    let token = Token { bytes, offset: offset + start };
                     if let ControlFlow::Break(value) = each(token) {
                         return Ok(Some(value));
                     }
@@ -118,10 +101,7 @@ impl File {
             let rest = &input[start..];
             let end = got == 0;
             if (end || rest.len() == TOKEN_MAX) && !skipping {
-                let token = Token {
-                    bytes: rest,
-                    offset: offset + start,
-                };
+                let token = Token { bytes: rest, offset: offset + start };
                 if let ControlFlow::Break(value) = each(token) {
                     return Ok(Some(value));
                 }
@@ -154,25 +134,17 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn new(root: &CStr, name: fmt::Arguments<'_>) -> Result<Path, Errno> {
-        let mut path = Path {
-            bytes: [0; 256],
-            len: 0,
-        };
+        let mut path = Path { bytes: [0; 256], len: 0 };
         path.push(root.to_bytes())?;
         path.push(b"/")?;
-        path.write_fmt(name)
-            .map_err(|fmt::Error| Errno::ENAMETOOLONG)?;
+        path.write_fmt(name).map_err(|fmt::Error| Errno::ENAMETOOLONG)?;
         Ok(path)
     }
 
     fn push(&mut self, text: &[u8]) -> Result<(), Errno> {
         let end = self.len + text.len();
         // `<` and not `<=`: one byte stays for the NUL.
-        let free = if end < self.bytes.len() {
-            &mut self.bytes[self.len..end]
-        } else {
-            &mut []
-        };
+        let free = if end < self.bytes.len() { &mut self.bytes[self.len..end] } else { &mut [] };
         if free.len() != text.len() {
             return Err(Errno::ENAMETOOLONG);
         }

@@ -51,26 +51,14 @@ fn pieces_expected(contents: &[u8]) -> Vec<(usize, Vec<u8>)> {
 
 #[test]
 fn pieces_around_the_buffer_size_come_whole_or_cut() {
-    let sizes = [
-        0,
-        1,
-        TOKEN_MAX - 1,
-        TOKEN_MAX,
-        TOKEN_MAX + 1,
-        2 * TOKEN_MAX,
-        3 * TOKEN_MAX + 1,
-    ];
+    let sizes = [0, 1, TOKEN_MAX - 1, TOKEN_MAX, TOKEN_MAX + 1, 2 * TOKEN_MAX, 3 * TOKEN_MAX + 1];
     for first in sizes {
         for second in sizes {
             let mut contents = std::vec![b'x'; first];
             contents.push(b',');
             contents.extend(core::iter::repeat_n(b'y', second));
             let file = TempFile::new("edges", &contents);
-            assert_eq!(
-                pieces(&file.0),
-                pieces_expected(&contents),
-                "{first} and {second}"
-            );
+            assert_eq!(pieces(&file.0), pieces_expected(&contents), "{first} and {second}");
         }
     }
 }
@@ -89,10 +77,9 @@ proptest! {
 #[test]
 fn a_break_ends_the_reading() {
     let file = TempFile::new("break", b"1,2,3");
-    let found = File::open(&file.0).unwrap().for_each_token(
-        |byte| byte == b',',
-        |token| ControlFlow::Break(token.offset),
-    );
+    let found = File::open(&file.0)
+        .unwrap()
+        .for_each_token(|byte| byte == b',', |token| ControlFlow::Break(token.offset));
     assert_eq!(found, Ok(Some(0)));
 }
 

@@ -50,12 +50,7 @@ pub struct CapacityError {
 
 impl fmt::Display for CapacityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "number {} does not fit: this set holds 0 to {}",
-            self.id,
-            self.capacity - 1
-        )
+        write!(f, "number {} does not fit: this set holds 0 to {}", self.id, self.capacity - 1)
     }
 }
 
@@ -108,10 +103,7 @@ impl<const WORDS: usize> Bits<WORDS> {
     /// The number does not fit.
     pub const fn insert(&mut self, id: u32) -> Result<bool, CapacityError> {
         if id >= Self::CAPACITY {
-            return Err(CapacityError {
-                id,
-                capacity: Self::CAPACITY,
-            });
+            return Err(CapacityError { id, capacity: Self::CAPACITY });
         }
         let (word, bit) = (id as usize / WORD_BITS, 1 << (id as usize % WORD_BITS));
         let new = self.words[word] & bit == 0;
@@ -166,11 +158,7 @@ impl<const WORDS: usize> Bits<WORDS> {
 
     /// The numbers in the set, ascending.
     pub fn iter(&self) -> Iter<'_, WORDS> {
-        Iter {
-            mask: self,
-            word: 0,
-            left: self.words.first().copied().unwrap_or(0),
-        }
+        Iter { mask: self, word: 0, left: self.words.first().copied().unwrap_or(0) }
     }
 
     /// The words as the kernel reads them.

@@ -18,33 +18,21 @@ fn the_words_are_the_kernels() {
         core::slice::from_raw_parts(mask.words().as_ptr().cast::<u8>(), size_of::<NodeMask>())
     };
     if cfg!(target_endian = "little") {
-        let set: Vec<_> = (0..128)
-            .filter(|&at| bytes[at] != 0)
-            .map(|at| (at, bytes[at]))
-            .collect();
+        let set: Vec<_> = (0..128).filter(|&at| bytes[at] != 0).map(|at| (at, bytes[at])).collect();
         assert_eq!(set, [(0, 1), (7, 128), (8, 1), (127, 128)]);
     }
 }
 
 #[test]
 fn what_does_not_fit_is_an_error() {
-    assert_eq!(
-        NodeMask::single(1023).map(|mask| mask.highest()),
-        Ok(Some(1023))
-    );
+    assert_eq!(NodeMask::single(1023).map(|mask| mask.highest()), Ok(Some(1023)));
     let error = NodeMask::single(1024).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "number 1024 does not fit: this set holds 0 to 1023"
-    );
+    assert_eq!(error.to_string(), "number 1024 does not fit: this set holds 0 to 1023");
     let mut mask = CpuMask::EMPTY;
     assert!(mask.insert(8192).is_err() && mask.insert(u32::MAX).is_err());
     assert!(!mask.contains(u32::MAX) && !mask.remove(u32::MAX) && mask.is_empty());
     let error = NodeMask::from_list(b"3,1000-1024").unwrap_err();
-    assert_eq!(
-        (error.kind, error.position),
-        (cpulist::ParseErrorKind::TooLarge, 2)
-    );
+    assert_eq!((error.kind, error.position), (cpulist::ParseErrorKind::TooLarge, 2));
 }
 
 #[test]
@@ -52,10 +40,7 @@ fn the_empty_set_is_the_empty_text() {
     assert_eq!(NodeMask::EMPTY.to_string(), "");
     assert_eq!(NodeMask::from_list(b"\n"), Ok(NodeMask::EMPTY));
     assert_eq!(format!("{:?}", NodeMask::default()), "{}");
-    assert_eq!(
-        (NodeMask::EMPTY.lowest(), NodeMask::EMPTY.highest()),
-        (None, None)
-    );
+    assert_eq!((NodeMask::EMPTY.lowest(), NodeMask::EMPTY.highest()), (None, None));
 }
 
 proptest! {

@@ -91,10 +91,7 @@ pub(crate) fn number(text: &[u8], at: usize) -> Result<(u32, usize), ParseError>
 pub(crate) fn whole_number(text: &[u8], offset: usize) -> Result<u32, ParseError> {
     match number(text, 0) {
         Ok((value, end)) if end == text.len() => Ok(value),
-        Ok((_, end)) => Err(ParseError::new(
-            ParseErrorKind::UnexpectedByte,
-            offset + end,
-        )),
+        Ok((_, end)) => Err(ParseError::new(ParseErrorKind::UnexpectedByte, offset + end)),
         Err(error) => Err(ParseError::new(error.kind, offset + error.position)),
     }
 }

@@ -92,11 +92,7 @@ impl fmt::Debug for Mode {
             Some(name) => f.write_str(name)?,
             None => write!(f, "Mode({})", self.number())?,
         }
-        for (bit, name) in [
-            (15, "STATIC_NODES"),
-            (14, "RELATIVE_NODES"),
-            (13, "NUMA_BALANCING"),
-        ] {
+        for (bit, name) in [(15, "STATIC_NODES"), (14, "RELATIVE_NODES"), (13, "NUMA_BALANCING")] {
             if self.0 >> bit & 1 == 1 {
                 write!(f, "|{name}")?;
             }
@@ -184,14 +180,7 @@ pub fn mbind(
     nodes: &NodeMask,
     existing: Existing,
 ) -> Result<(), Errno> {
-    sys::mbind(
-        addr.addr(),
-        len,
-        mode.0,
-        nodes.words(),
-        MAXNODE,
-        existing.flags(),
-    )
+    sys::mbind(addr.addr(), len, mode.0, nodes.words(), MAXNODE, existing.flags())
 }
 
 /// Sets the policy of the calling thread; it is inherited by threads and children it starts.
@@ -226,10 +215,7 @@ pub fn policy_of_address(addr: *const c_void) -> Result<Policy, Errno> {
 fn policy(addr: usize, flags: u32) -> Result<Policy, Errno> {
     let mut nodes = NodeMask::EMPTY;
     let mode = sys::get_mempolicy(nodes.words_mut(), MAXNODE, addr, flags)?;
-    Ok(Policy {
-        mode: Mode(mode.cast_unsigned()),
-        nodes,
-    })
+    Ok(Policy { mode: Mode(mode.cast_unsigned()), nodes })
 }
 
 /// Whether the system calls of this file are there.

@@ -22,10 +22,7 @@ fn usable_node() -> Option<u32> {
 #[test]
 fn no_binding_makes_no_call() {
     let nonsense = core::ptr::without_provenance_mut(1);
-    assert_eq!(
-        bind_range(nonsense, usize::MAX, u32::MAX, BindMode::None),
-        Ok(())
-    );
+    assert_eq!(bind_range(nonsense, usize::MAX, u32::MAX, BindMode::None), Ok(()));
 }
 
 #[test]
@@ -42,19 +39,10 @@ fn bad_ranges_and_nodes_are_refused() {
         assert!(numa_alloc_onnode(SIZE, bad).is_err());
     }
     let unaligned = addr.wrapping_byte_add(8);
-    assert_eq!(
-        bind_range(unaligned, 4096, node, BindMode::Preferred),
-        Err(Errno::EINVAL)
-    );
-    assert_eq!(
-        bind_range(null_mut(), SIZE, node, BindMode::Bind),
-        Err(Errno::EFAULT)
-    );
+    assert_eq!(bind_range(unaligned, 4096, node, BindMode::Preferred), Err(Errno::EINVAL));
+    assert_eq!(bind_range(null_mut(), SIZE, node, BindMode::Bind), Err(Errno::EFAULT));
     assert_eq!(bind_range(addr, 0, node, BindMode::Bind), Ok(()));
-    assert_eq!(
-        mbind(addr, SIZE, Mode::BIND, &NodeMask::EMPTY, Existing::Keep),
-        Err(Errno::EINVAL)
-    );
+    assert_eq!(mbind(addr, SIZE, Mode::BIND, &NodeMask::EMPTY, Existing::Keep), Err(Errno::EINVAL));
     // SAFETY: ours, not used again.
     unsafe { numa_free(block, SIZE) }.unwrap();
 }
@@ -66,28 +54,13 @@ fn a_ranges_policy_is_the_one_it_was_given() {
     let addr = block.as_ptr();
     let nodes = NodeMask::single(node).unwrap();
     let policy = |addr| policy_of_address(addr).unwrap();
-    assert_eq!(
-        policy(addr),
-        Policy {
-            mode: Mode::BIND,
-            nodes
-        }
-    );
+    assert_eq!(policy(addr), Policy { mode: Mode::BIND, nodes });
     bind_range(addr, SIZE / 2, node, BindMode::Preferred).unwrap();
-    assert_eq!(
-        policy(addr),
-        Policy {
-            mode: Mode::PREFERRED,
-            nodes
-        }
-    );
+    assert_eq!(policy(addr), Policy { mode: Mode::PREFERRED, nodes });
     assert_eq!(policy(addr.wrapping_byte_add(SIZE / 2)).mode, Mode::BIND);
     mbind(addr, SIZE, Mode::DEFAULT, &NodeMask::EMPTY, Existing::Keep).unwrap();
     assert_eq!(policy(addr), get_mempolicy().unwrap());
-    assert_eq!(
-        policy_of_address(core::ptr::without_provenance(8)),
-        Err(Errno::EFAULT)
-    );
+    assert_eq!(policy_of_address(core::ptr::without_provenance(8)), Err(Errno::EFAULT));
     // SAFETY: ours, not used again.
     unsafe { numa_free(block, SIZE) }.unwrap();
 }
@@ -99,29 +72,11 @@ fn a_threads_policy_can_be_set_and_put_back() {
     let nodes = NodeMask::single(node).unwrap();
     let interleaved = Mode::INTERLEAVE.with_static_nodes();
     set_mempolicy(interleaved, &nodes).unwrap();
-    assert_eq!(
-        get_mempolicy(),
-        Ok(Policy {
-            mode: interleaved,
-            nodes
-        })
-    );
+    assert_eq!(get_mempolicy(), Ok(Policy { mode: interleaved, nodes }));
     crate::numa_set_preferred(Some(node)).unwrap();
-    assert_eq!(
-        get_mempolicy(),
-        Ok(Policy {
-            mode: Mode::PREFERRED,
-            nodes
-        })
-    );
+    assert_eq!(get_mempolicy(), Ok(Policy { mode: Mode::PREFERRED, nodes }));
     crate::numa_set_preferred(None).unwrap();
-    assert_eq!(
-        get_mempolicy(),
-        Ok(Policy {
-            mode: Mode::LOCAL,
-            nodes: NodeMask::EMPTY
-        })
-    );
+    assert_eq!(get_mempolicy(), Ok(Policy { mode: Mode::LOCAL, nodes: NodeMask::EMPTY }));
     assert_eq!(crate::numa_set_preferred(Some(2000)), Err(Errno::EINVAL));
     set_mempolicy(before.mode, &before.nodes).unwrap();
     assert_eq!(get_mempolicy(), Ok(before));
@@ -165,17 +120,11 @@ fn a_page_moved_to_its_own_node_stays_and_keeps_its_contents() {
     unsafe { block.cast::<u64>().write(0x5eed) };
     let mut status = [PageStatus::UNKNOWN];
     let pages = [block.as_ptr().cast_const()];
-    assert_eq!(
-        move_pages(&pages, &[node], &mut status, MoveScope::Own),
-        Ok(0)
-    );
+    assert_eq!(move_pages(&pages, &[node], &mut status, MoveScope::Own), Ok(0));
     assert_eq!(status[0].node(), Ok(node));
     let gone = move_pages(&pages, &[u32::MAX], &mut status, MoveScope::Own);
     assert_eq!(gone, Err(Errno::ENODEV));
-    assert_eq!(
-        move_pages(&pages, &[], &mut status, MoveScope::Own),
-        Err(Errno::EINVAL)
-    );
+    assert_eq!(move_pages(&pages, &[], &mut status, MoveScope::Own), Err(Errno::EINVAL));
     // SAFETY: as above.
     assert_eq!(unsafe { block.cast::<u64>().read() }, 0x5eed);
     // SAFETY: ours, not used again.
@@ -184,10 +133,7 @@ fn a_page_moved_to_its_own_node_stays_and_keeps_its_contents() {
 
 #[test]
 fn modes_have_the_kernels_numbers_and_names() {
-    assert_eq!(
-        format!("{:?}", Mode::BIND.with_static_nodes()),
-        "BIND|STATIC_NODES"
-    );
+    assert_eq!(format!("{:?}", Mode::BIND.with_static_nodes()), "BIND|STATIC_NODES");
     assert_eq!(format!("{:?}", Mode(0x4000 | 9)), "Mode(9)|RELATIVE_NODES");
     let pairs = [
         (Mode::DEFAULT, libc::MPOL_DEFAULT),
@@ -195,14 +141,8 @@ fn modes_have_the_kernels_numbers_and_names() {
         (Mode::BIND, libc::MPOL_BIND),
         (Mode::INTERLEAVE, libc::MPOL_INTERLEAVE),
         (Mode::LOCAL, libc::MPOL_LOCAL),
-        (
-            Mode::BIND.with_static_nodes(),
-            libc::MPOL_BIND | libc::MPOL_F_STATIC_NODES,
-        ),
-        (
-            Mode::BIND.with_relative_nodes(),
-            libc::MPOL_BIND | libc::MPOL_F_RELATIVE_NODES,
-        ),
+        (Mode::BIND.with_static_nodes(), libc::MPOL_BIND | libc::MPOL_F_STATIC_NODES),
+        (Mode::BIND.with_relative_nodes(), libc::MPOL_BIND | libc::MPOL_F_RELATIVE_NODES),
     ];
     for (mode, number) in pairs {
         assert_eq!(i64::from(mode.raw()), i64::from(number), "{mode:?}");

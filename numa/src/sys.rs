@@ -65,14 +65,8 @@ pub(crate) fn mbind(
     flags: u32,
 ) -> Result<(), Errno> {
     debug_assert!(maxnode <= mask.len() * usize::BITS as usize + 1);
-    let args = [
-        addr,
-        len,
-        mode as usize,
-        mask.as_ptr().expose_provenance(),
-        maxnode,
-        flags as usize,
-    ];
+    let args =
+        [addr, len, mode as usize, mask.as_ptr().expose_provenance(), maxnode, flags as usize];
     // SAFETY: the kernel reads at most `maxnode - 1` bits of `mask`, which is borrowed here.
     unsafe { syscall(libc::SYS_mbind, args) }.map(drop)
 }
@@ -80,14 +74,7 @@ pub(crate) fn mbind(
 /// `set_mempolicy(2)` for the calling thread.
 pub(crate) fn set_mempolicy(mode: u32, mask: &[usize], maxnode: usize) -> Result<(), Errno> {
     debug_assert!(maxnode <= mask.len() * usize::BITS as usize + 1);
-    let args = [
-        mode as usize,
-        mask.as_ptr().expose_provenance(),
-        maxnode,
-        0,
-        0,
-        0,
-    ];
+    let args = [mode as usize, mask.as_ptr().expose_provenance(), maxnode, 0, 0, 0];
     // SAFETY: the kernel reads at most `maxnode - 1` bits of `mask`, which is borrowed here.
     unsafe { syscall(libc::SYS_set_mempolicy, args) }.map(drop)
 }
@@ -101,11 +88,7 @@ pub(crate) fn get_mempolicy(
 ) -> Result<i32, Errno> {
     debug_assert!(mask.is_empty() || maxnode <= mask.len() * usize::BITS as usize + 1);
     let mut mode: c_int = 0;
-    let mask_addr = if mask.is_empty() {
-        0
-    } else {
-        mask.as_mut_ptr().expose_provenance()
-    };
+    let mask_addr = if mask.is_empty() { 0 } else { mask.as_mut_ptr().expose_provenance() };
     let mode_addr = (&raw mut mode).expose_provenance();
     let args = [mode_addr, mask_addr, maxnode, addr, flags as usize, 0];
     // SAFETY: the kernel writes one int to `mode` and at most `maxnode - 1` bits, rounded up to
@@ -131,11 +114,7 @@ impl PageStatus {
     /// older kernels `EFAULT`: not populated. After a move also `EACCES` (shared, see
     /// [`MoveScope::All`](crate::policy::MoveScope::All)), `EBUSY`, `EIO`, `EINVAL` and `ENOMEM`.
     pub const fn node(self) -> Result<u32, Errno> {
-        if self.0 < 0 {
-            Err(Errno::from_raw(self.0.wrapping_neg()))
-        } else {
-            Ok(self.0 as u32)
-        }
+        if self.0 < 0 { Err(Errno::from_raw(self.0.wrapping_neg())) } else { Ok(self.0 as u32) }
     }
 }
 
@@ -163,14 +142,7 @@ pub(crate) fn move_pages(
     let nodes_addr = nodes.map_or(0, |nodes| nodes.as_ptr().expose_provenance());
     let pages_addr = pages.as_ptr().expose_provenance();
     let status_addr = status.as_mut_ptr().expose_provenance();
-    let args = [
-        0,
-        pages.len(),
-        pages_addr,
-        nodes_addr,
-        status_addr,
-        flags as usize,
-    ];
+    let args = [0, pages.len(), pages_addr, nodes_addr, status_addr, flags as usize];
     // SAFETY: three arrays of ints or pointers of the same length, checked above; the kernel
     // only writes `status`, of which every int is a value,
     // and moving a page keeps its contents and its address.
@@ -179,28 +151,14 @@ pub(crate) fn move_pages(
 
 /// `sched_setaffinity(2)` for the calling thread.
 pub(crate) fn sched_setaffinity(mask: &[usize]) -> Result<(), Errno> {
-    let args = [
-        0,
-        size_of_val(mask),
-        mask.as_ptr().expose_provenance(),
-        0,
-        0,
-        0,
-    ];
+    let args = [0, size_of_val(mask), mask.as_ptr().expose_provenance(), 0, 0, 0];
     // SAFETY: the kernel reads at most the named number of bytes of a borrowed slice.
     unsafe { syscall(libc::SYS_sched_setaffinity, args) }.map(drop)
 }
 
 /// `sched_getaffinity(2)` for the calling thread; gives the number of bytes written.
 pub(crate) fn sched_getaffinity(mask: &mut [usize]) -> Result<usize, Errno> {
-    let args = [
-        0,
-        size_of_val(mask),
-        mask.as_mut_ptr().expose_provenance(),
-        0,
-        0,
-        0,
-    ];
+    let args = [0, size_of_val(mask), mask.as_mut_ptr().expose_provenance(), 0, 0, 0];
     // SAFETY: the kernel writes at most the named number of bytes of an exclusive slice.
     unsafe { syscall(libc::SYS_sched_getaffinity, args) }
 }

@@ -30,10 +30,7 @@ fn failing_calls_keep_errno() {
 #[test]
 fn errno_says_name_and_cause() {
     assert_eq!(format!("{:?}", Errno::EINVAL), "EINVAL");
-    assert_eq!(
-        format!("{:?} {0}", Errno::from_raw(4000)),
-        "Errno(4000) system error 4000"
-    );
+    assert_eq!(format!("{:?} {0}", Errno::from_raw(4000)), "Errno(4000) system error 4000");
     let text: String = format!("{}", Errno::ENOSYS);
     assert_eq!(text, "ENOSYS: the kernel does not have this system call");
 }
@@ -43,10 +40,6 @@ fn statuses_are_nodes_or_errors() {
     assert_eq!(PageStatus(3).node(), Ok(3));
     assert_eq!(PageStatus(-libc::ENOENT).node(), Err(Errno::ENOENT));
     assert!(PageStatus::UNKNOWN.node().is_err());
-    let all = [
-        PageStatus(3),
-        PageStatus(-libc::EFAULT),
-        PageStatus::UNKNOWN,
-    ];
+    let all = [PageStatus(3), PageStatus(-libc::EFAULT), PageStatus::UNKNOWN];
     assert_eq!(format!("{all:?}"), "[node 3, EFAULT, unknown]");
 }

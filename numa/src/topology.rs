@@ -119,11 +119,7 @@ impl<'a> Sysfs<'a> {
 
     /// The highest possible node plus one; `None` if the list is empty.
     pub fn possible_nodes_end(self) -> Result<Option<u32>, Error> {
-        if self.one_node()? {
-            Ok(Some(1))
-        } else {
-            self.end(format_args!("node/possible"))
-        }
+        if self.one_node()? { Ok(Some(1)) } else { self.end(format_args!("node/possible")) }
     }
 
     /// Nodes that may ever be there.
@@ -158,11 +154,7 @@ impl<'a> Sysfs<'a> {
         if !self.one_node()? {
             return self.mask(format_args!("node/node{node}/cpulist"));
         }
-        if node == 0 {
-            self.online_cpus()
-        } else {
-            Err(Error::Sys(Errno::ENOENT))
-        }
+        if node == 0 { self.online_cpus() } else { Err(Error::Sys(Errno::ENOENT)) }
     }
 
     /// The CPU's node, also for a CPU that is present but offline.
@@ -265,10 +257,7 @@ impl<'a> Sysfs<'a> {
             return Err(Error::Sys(Errno::ENOENT));
         }
         let (total_bytes, free_bytes) = sys::memory_total_free()?;
-        Ok(NodeMemory {
-            total_bytes,
-            free_bytes,
-        })
+        Ok(NodeMemory { total_bytes, free_bytes })
     }
 
     /// One line of meminfo: `Node 0 MemTotal:        4155604 kB`.
@@ -277,10 +266,7 @@ impl<'a> Sysfs<'a> {
         let answer = file.for_each_token(
             |byte| byte == b'\n',
             |line| {
-                let mut words = line
-                    .bytes
-                    .split(|&byte| byte == b' ')
-                    .filter(|w| !w.is_empty());
+                let mut words = line.bytes.split(|&byte| byte == b' ').filter(|w| !w.is_empty());
                 let (_node, _number) = (words.next(), words.next());
                 if words.next() != Some(name) {
                     return ControlFlow::Continue(());

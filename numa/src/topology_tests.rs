@@ -72,22 +72,13 @@ fn holes() -> Tree {
         ("node/has_cpu", "0,2\n"),
         ("node/node0/cpulist", "0-3\n"),
         ("node/node0/distance", "10 20 30\n"),
-        (
-            "node/node0/meminfo",
-            "Node 0 MemTotal:        4155604 kB\nNode 0 MemFree:  1 kB\n",
-        ),
+        ("node/node0/meminfo", "Node 0 MemTotal:        4155604 kB\nNode 0 MemFree:  1 kB\n"),
         ("node/node2/cpulist", "4-5,7\n"),
         ("node/node2/distance", "21 10 17\n"),
-        (
-            "node/node2/meminfo",
-            "Node 2 MemTotal:  0 kB\nNode 2 MemFree:  0 kB\n",
-        ),
+        ("node/node2/meminfo", "Node 2 MemTotal:  0 kB\nNode 2 MemFree:  0 kB\n"),
         ("node/node5/cpulist", "\n"),
         ("node/node5/distance", "31 18 10\n"),
-        (
-            "node/node5/meminfo",
-            "Node 5 MemTotal: 17179869184 kB\nNode 5 MemFree: 8 kB\n",
-        ),
+        ("node/node5/meminfo", "Node 5 MemTotal: 17179869184 kB\nNode 5 MemFree: 8 kB\n"),
     ])
 }
 
@@ -132,11 +123,7 @@ fn nodes_may_lack_cpus_or_memory() {
     let memory = |node| sysfs.node_memory(node).map(|memory| memory.total_bytes);
     assert_eq!(memory(2), Ok(0));
     assert_eq!(memory(0), Ok(4_155_604 * 1024));
-    assert_eq!(
-        memory(5),
-        Ok(16 << 40),
-        "16 TiB need more than 32 bits of KiB"
-    );
+    assert_eq!(memory(5), Ok(16 << 40), "16 TiB need more than 32 bits of KiB");
     assert_eq!(sysfs.node_memory(5).unwrap().free_bytes, 8192);
     let nearest = [0, 2, 5].map(|node| sysfs.nearest_node_with_memory(node));
     assert_eq!(nearest, [Ok(0), Ok(5), Ok(5)]);
@@ -146,9 +133,7 @@ fn nodes_may_lack_cpus_or_memory() {
 #[test]
 fn a_cpus_node_comes_from_its_link_even_offline() {
     let tree = holes();
-    let nodes: Vec<_> = (0..8)
-        .map(|cpu| tree.sysfs().node_of_cpu(cpu).unwrap())
-        .collect();
+    let nodes: Vec<_> = (0..8).map(|cpu| tree.sysfs().node_of_cpu(cpu).unwrap()).collect();
     assert_eq!(nodes, [0, 0, 0, 0, 2, 2, 2, 2]);
     for absent in [8, 9, 10, u32::MAX] {
         assert_eq!(tree.sysfs().node_of_cpu(absent), Err(NO));
@@ -160,9 +145,7 @@ fn without_links_the_nodes_lists_decide() {
     let tree = holes();
     std::fs::remove_dir_all(tree.root.join("cpu")).unwrap();
     tree.write("cpu/possible", b"0-9\n");
-    let nodes: Vec<_> = (0..10)
-        .map(|cpu| tree.sysfs().node_of_cpu(cpu).ok())
-        .collect();
+    let nodes: Vec<_> = (0..10).map(|cpu| tree.sysfs().node_of_cpu(cpu).ok()).collect();
     let (a, b) = (Some(0), Some(2));
     assert_eq!(nodes, [a, a, a, a, b, b, None, b, None, None]);
     // A node that goes away between the list of nodes and its own list is passed over.
@@ -175,23 +158,13 @@ fn a_machine_without_node_folder_has_node_0() {
     let tree = Tree::new(&[("cpu/possible", "0-3\n"), ("cpu/online", "0,2\n")]);
     let sysfs = tree.sysfs();
     assert_eq!(sysfs.possible_nodes_end(), Ok(Some(1)));
-    for nodes in [
-        sysfs.online_nodes(),
-        sysfs.possible_nodes(),
-        sysfs.nodes_with_memory(),
-    ] {
+    for nodes in [sysfs.online_nodes(), sysfs.possible_nodes(), sysfs.nodes_with_memory()] {
         assert_eq!(list(nodes), "0");
     }
-    assert_eq!(
-        [0, 3, 4].map(|cpu| sysfs.node_of_cpu(cpu)),
-        [Ok(0), Ok(0), Err(NO)]
-    );
+    assert_eq!([0, 3, 4].map(|cpu| sysfs.node_of_cpu(cpu)), [Ok(0), Ok(0), Err(NO)]);
     assert_eq!(list(sysfs.node_cpus(0)), "0,2");
     assert_eq!(sysfs.node_cpus(1), Err(NO));
-    assert_eq!(
-        [sysfs.distance(0, 0), sysfs.distance(0, 1)],
-        [Ok(10), Err(NO)]
-    );
+    assert_eq!([sysfs.distance(0, 0), sysfs.distance(0, 1)], [Ok(10), Err(NO)]);
     let memory = sysfs.node_memory(0).unwrap();
     assert!(0 < memory.free_bytes && memory.free_bytes <= memory.total_bytes);
     assert_eq!(sysfs.node_memory(1), Err(NO));
@@ -211,10 +184,7 @@ fn without_sysfs_nothing_is_made_up() {
 
 #[test]
 fn sparse_cpu_numbers_give_the_highest_plus_one() {
-    let tree = Tree::new(&[
-        ("cpu/possible", "0-1,128-129\n"),
-        ("node/possible", "1,3\n"),
-    ]);
+    let tree = Tree::new(&[("cpu/possible", "0-1,128-129\n"), ("node/possible", "1,3\n")]);
     assert_eq!(tree.sysfs().possible_cpus_end(), Ok(Some(130)));
     assert_eq!(tree.sysfs().possible_nodes_end(), Ok(Some(4)));
 }
@@ -237,33 +207,20 @@ fn damage_is_reported_where_it_is() {
     assert_eq!(tree.sysfs().possible_cpus_end(), Err(expected));
     tree.write("cpu/possible", b"0-9999\n");
     assert_eq!(tree.sysfs().possible_cpus(), Err(Error::Sys(Errno::ERANGE)));
-    assert_eq!(
-        tree.sysfs().possible_cpus_end(),
-        Ok(Some(10_000)),
-        "the bound alone fits"
-    );
+    assert_eq!(tree.sysfs().possible_cpus_end(), Ok(Some(10_000)), "the bound alone fits");
     tree.write("cpu/possible", b"0-4294967295\n");
     assert_eq!(tree.sysfs().possible_cpus(), Err(Error::Sys(Errno::ERANGE)));
     tree.write("node/node0/distance", b"10 20x 30\n");
-    assert_eq!(
-        tree.sysfs().distance(0, 2),
-        Err(malformed(ParseErrorKind::UnexpectedByte, 5))
-    );
+    assert_eq!(tree.sysfs().distance(0, 2), Err(malformed(ParseErrorKind::UnexpectedByte, 5)));
     tree.write("node/node0/distance", b"10 20\n");
-    assert_eq!(
-        tree.sysfs().distance(0, 5),
-        Err(malformed(ParseErrorKind::Missing, 0))
-    );
+    assert_eq!(tree.sysfs().distance(0, 5), Err(malformed(ParseErrorKind::Missing, 0)));
     for text in ["", "Node 0 MemFree: 1 kB\n", "\n\n"] {
         tree.write("node/node0/meminfo", text.as_bytes());
         let missing = malformed(ParseErrorKind::Missing, 0);
         assert_eq!(tree.sysfs().node_memory(0), Err(missing), "{text:?}");
     }
-    for text in [
-        "\nNode 0 MemTotal: 1 MB\n",
-        "\nNode 0 MemTotal: -1 kB\n",
-        "\nNode 0 MemTotal:\n",
-    ] {
+    for text in ["\nNode 0 MemTotal: 1 MB\n", "\nNode 0 MemTotal: -1 kB\n", "\nNode 0 MemTotal:\n"]
+    {
         tree.write("node/node0/meminfo", text.as_bytes());
         let wrong = malformed(ParseErrorKind::UnexpectedByte, 1);
         assert_eq!(tree.sysfs().node_memory(0), Err(wrong), "{text:?}");
@@ -273,10 +230,7 @@ fn damage_is_reported_where_it_is() {
 #[test]
 fn a_path_too_long_is_an_error() {
     let root = CString::new("x".repeat(300)).unwrap();
-    assert_eq!(
-        Sysfs::new(&root).online_nodes(),
-        Err(Error::Sys(Errno::ENAMETOOLONG))
-    );
+    assert_eq!(Sysfs::new(&root).online_nodes(), Err(Error::Sys(Errno::ENAMETOOLONG)));
 }
 
 proptest! {

@@ -66,22 +66,10 @@ fn signed<E>(answer: Result<u32, E>) -> c_int {
 fn counts_and_bounds_agree() {
     let Some(numa) = LibNuma::load() else { return };
     assert_eq!(signed(numa_max_node()), numa.int(c"numa_max_node"));
-    assert_eq!(
-        signed(numa_max_possible_node()),
-        numa.int(c"numa_max_possible_node")
-    );
-    assert_eq!(
-        signed(numa_num_possible_nodes()),
-        numa.int(c"numa_num_possible_nodes")
-    );
-    assert_eq!(
-        signed(numa_num_configured_nodes()),
-        numa.int(c"numa_num_configured_nodes")
-    );
-    assert_eq!(
-        signed(numa_num_configured_cpus()),
-        numa.int(c"numa_num_configured_cpus")
-    );
+    assert_eq!(signed(numa_max_possible_node()), numa.int(c"numa_max_possible_node"));
+    assert_eq!(signed(numa_num_possible_nodes()), numa.int(c"numa_num_possible_nodes"));
+    assert_eq!(signed(numa_num_configured_nodes()), numa.int(c"numa_num_configured_nodes"));
+    assert_eq!(signed(numa_num_configured_cpus()), numa.int(c"numa_num_configured_cpus"));
 }
 
 #[test]
@@ -94,17 +82,10 @@ fn every_online_cpu_is_on_the_same_node() {
     for cpu in &online {
         let expected = theirs(cpu as c_int);
         assert_eq!(signed(numa_node_of_cpu(cpu)), expected, "CPU {cpu}");
-        assert_eq!(
-            topology::node_of_cpu(cpu).map(|node| node as c_int),
-            Some(expected)
-        );
+        assert_eq!(topology::node_of_cpu(cpu).map(|node| node as c_int), Some(expected));
     }
     let end = topology::possible_cpus().unwrap();
-    assert_eq!(
-        signed(numa_node_of_cpu(end)),
-        theirs(end as c_int),
-        "a CPU that cannot be"
-    );
+    assert_eq!(signed(numa_node_of_cpu(end)), theirs(end as c_int), "a CPU that cannot be");
 }
 
 #[test]
@@ -122,11 +103,7 @@ fn every_node_has_the_same_cpus() {
         let mask = new();
         assert_eq!(theirs(node as c_int, mask), 0, "node {node}");
         for cpu in 0..topology::possible_cpus().unwrap() {
-            assert_eq!(
-                ours.contains(cpu),
-                numa.has(mask, cpu),
-                "node {node}, CPU {cpu}"
-            );
+            assert_eq!(ours.contains(cpu), numa.has(mask, cpu), "node {node}, CPU {cpu}");
         }
         free(mask);
     }
@@ -140,11 +117,7 @@ fn distances_agree_also_where_there_is_none() {
     let end = numa_max_node().unwrap() + 2;
     for (from, to) in (0..end).flat_map(|from| (0..end).map(move |to| (from, to))) {
         let ours = numa_distance(from, to).unwrap_or(0);
-        assert_eq!(
-            ours as c_int,
-            theirs(from as c_int, to as c_int),
-            "{from} to {to}"
-        );
+        assert_eq!(ours as c_int, theirs(from as c_int, to as c_int), "{from} to {to}");
     }
 }
 
@@ -199,10 +172,7 @@ fn memory_of_theirs_is_where_we_see_it() {
 
 #[test]
 fn numactl_prints_the_same_hardware() {
-    let output = match std::process::Command::new("numactl")
-        .arg("--hardware")
-        .output()
-    {
+    let output = match std::process::Command::new("numactl").arg("--hardware").output() {
         Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
         _ => {
             return eprintln!("skipped: numactl --hardware does not run (Debian: package numactl)");
@@ -210,10 +180,7 @@ fn numactl_prints_the_same_hardware() {
     };
     let nodes = Sysfs::SYSTEM.online_nodes().unwrap();
     let mut seen = 0;
-    let header = nodes
-        .iter()
-        .map(|node| format!("{node}"))
-        .collect::<Vec<_>>();
+    let header = nodes.iter().map(|node| format!("{node}")).collect::<Vec<_>>();
     for line in output.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         if let ["node", node, "cpus:", cpus @ ..] = &words[..] {
@@ -225,22 +192,15 @@ fn numactl_prints_the_same_hardware() {
             let ours = numa_node_size(node.parse().unwrap()).unwrap();
             assert_eq!(ours.total_bytes >> 20, mib.parse().unwrap(), "{line}");
             seen += 1;
-        } else if let Some((from, row)) = line
-            .split_once(':')
-            .filter(|(from, _)| from.trim().parse::<u32>().is_ok())
+        } else if let Some((from, row)) =
+            line.split_once(':').filter(|(from, _)| from.trim().parse::<u32>().is_ok())
         {
             let from = from.trim().parse().unwrap();
-            let ours: Vec<_> = nodes
-                .iter()
-                .map(|to| numa_distance(from, to).unwrap())
-                .collect();
+            let ours: Vec<_> = nodes.iter().map(|to| numa_distance(from, to).unwrap()).collect();
             let row: Vec<u32> = row.split_whitespace().map(|d| d.parse().unwrap()).collect();
             assert_eq!(ours, row, "{line}");
             seen += 1;
         }
     }
-    assert!(
-        seen >= 3 * header.len(),
-        "lines understood: {seen} of\n{output}"
-    );
+    assert!(seen >= 3 * header.len(), "lines understood: {seen} of\n{output}");
 }

@@ -48,20 +48,8 @@ fn startup() {
     let Ok(block) = numa_alloc_onnode(1 << 16, 0) else {
         return;
     };
-    black_box(policy::bind_range(
-        block.as_ptr(),
-        1 << 16,
-        0,
-        BindMode::Preferred,
-    ))
-    .unwrap();
-    black_box(policy::bind_range(
-        block.as_ptr(),
-        1 << 16,
-        1023,
-        BindMode::Bind,
-    ))
-    .unwrap_err();
+    black_box(policy::bind_range(block.as_ptr(), 1 << 16, 0, BindMode::Preferred)).unwrap();
+    black_box(policy::bind_range(block.as_ptr(), 1 << 16, 1023, BindMode::Bind)).unwrap_err();
     black_box(policy::node_of_page(block.as_ptr())).unwrap_err();
     // SAFETY: a fresh mapping; ours, and not used afterwards.
     unsafe { numa_free(block, 1 << 16) }.unwrap();
@@ -71,30 +59,15 @@ fn startup() {
 fn everything() {
     startup();
     let _ = black_box(numa_available());
-    let _ = black_box((
-        numa_max_node(),
-        numa_max_possible_node(),
-        numa_num_possible_nodes(),
-    ));
+    let _ = black_box((numa_max_node(), numa_max_possible_node(), numa_num_possible_nodes()));
     let _ = black_box((numa_num_configured_nodes(), numa_num_configured_cpus()));
-    let _ = black_box((
-        numa_node_of_cpu(0),
-        numa_node_to_cpus(0),
-        numa_distance(0, 0),
-    ));
-    let _ = black_box((
-        numa_node_size(0),
-        numa_get_mems_allowed(),
-        numa_node_size(999),
-    ));
+    let _ = black_box((numa_node_of_cpu(0), numa_node_to_cpus(0), numa_distance(0, 0)));
+    let _ = black_box((numa_node_size(0), numa_get_mems_allowed(), numa_node_size(999)));
     let _ = black_box((policy::get_mempolicy(), numa_distance(0, 999)));
     let _ = black_box(Sysfs::new(c"/nowhere").online_nodes());
     let _ = black_box(Sysfs::SYSTEM.nearest_node_with_memory(0));
     let _ = black_box((numa_set_preferred(Some(5000)), numa_run_on_node(Some(999))));
-    let _ = black_box(policy::nodes_of_pages(
-        &[core::ptr::null()],
-        &mut [PageStatus::UNKNOWN],
-    ));
+    let _ = black_box(policy::nodes_of_pages(&[core::ptr::null()], &mut [PageStatus::UNKNOWN]));
     let cpus = numa_sched_getaffinity().unwrap();
     numa_sched_setaffinity(&cpus).unwrap();
 }
@@ -144,11 +117,7 @@ fn stack_used(stack: &mut [u8]) -> usize {
 fn starting_up_works_in_a_signal_handler_and_on_little_stack() {
     let mut memory = vec![0u8; STACK];
     let base = memory.as_mut_ptr().cast::<c_void>();
-    let alternate = libc::stack_t {
-        ss_sp: base,
-        ss_flags: 0,
-        ss_size: STACK,
-    };
+    let alternate = libc::stack_t { ss_sp: base, ss_flags: 0, ss_size: STACK };
     let mut before = alternate;
     // SAFETY: the memory outlives its use: the old stack is put back below.
     let set = unsafe { libc::sigaltstack(&raw const alternate, &raw mut before) };
@@ -171,10 +140,6 @@ fn starting_up_works_in_a_signal_handler_and_on_little_stack() {
     assert!(frame > 0 && all > frame, "the handler ran on another stack");
     println!("stack used while starting up: {} bytes", all - frame);
     // Unoptimised frames are some times larger than optimised ones.
-    let limit = if cfg!(debug_assertions) {
-        16 << 10
-    } else {
-        4 << 10
-    };
+    let limit = if cfg!(debug_assertions) { 16 << 10 } else { 4 << 10 };
     assert!(all - frame <= limit, "{} bytes of stack", all - frame);
 }

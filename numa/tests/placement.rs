@@ -51,16 +51,10 @@ fn touched_pages_are_on_the_node_of_their_range() {
         let block = numa_alloc_onnode(SIZE, node).unwrap();
         // Linux 6.1 says EFAULT of it, 6.12 ENOENT.
         let untouched = node_of_page(block.as_ptr()).unwrap_err();
-        assert!(
-            matches!(untouched, Errno::ENOENT | Errno::EFAULT),
-            "{untouched}"
-        );
+        assert!(matches!(untouched, Errno::ENOENT | Errno::EFAULT), "{untouched}");
         touch(block);
         assert_eq!(node_of_page(block.as_ptr()), Ok(node));
-        assert!(
-            where_it_is(block).iter().all(|&found| found == Ok(node)),
-            "node {node}"
-        );
+        assert!(where_it_is(block).iter().all(|&found| found == Ok(node)), "node {node}");
         free(block);
     }
     println!("placement seen on nodes {nodes:?}");
@@ -85,10 +79,7 @@ fn binding_holds_from_whatever_cpu_the_touch_comes() {
                 let worker = std::thread::spawn(move || touched_from(cpu_node, node, mode));
                 let found = worker.join().unwrap();
                 let right = found.iter().all(|&found| found == Ok(node));
-                assert!(
-                    right,
-                    "touched on node {cpu_node}, {mode:?} to {node}: {found:?}"
-                );
+                assert!(right, "touched on node {cpu_node}, {mode:?} to {node}: {found:?}");
             }
         }
     }
@@ -120,20 +111,14 @@ fn nodes_without_memory_are_refused() {
 fn pages_move_between_nodes_with_their_contents() {
     let nodes = nodes();
     let &[from, to, ..] = &nodes[..] else {
-        return eprintln!(
-            "skipped: moving pages takes two nodes, here are {}",
-            nodes.len()
-        );
+        return eprintln!("skipped: moving pages takes two nodes, here are {}", nodes.len());
     };
     let block = numa_alloc_onnode(SIZE, from).unwrap();
     touch(block);
     let pages = pages(block);
     let targets = vec![to; pages.len()];
     let mut status = vec![PageStatus::UNKNOWN; pages.len()];
-    assert_eq!(
-        move_pages(&pages, &targets, &mut status, MoveScope::Own),
-        Ok(0)
-    );
+    assert_eq!(move_pages(&pages, &targets, &mut status, MoveScope::Own), Ok(0));
     assert!(where_it_is(block).iter().all(|&found| found == Ok(to)));
     let back = NodeMask::single(from).unwrap();
     let existing = policy::Existing::MoveOrFail;

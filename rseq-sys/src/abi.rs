@@ -83,9 +83,6 @@ const _: () = {
     assert!(size_of::<RseqCs>() == 32 && align_of::<RseqCs>() == 32);
     assert!(offset_of!(RseqCs, flags) == 4 && offset_of!(RseqCs, start_ip) == 8);
     assert!(offset_of!(RseqCs, post_commit_offset) == 16 && offset_of!(RseqCs, abort_ip) == 24);
-    assert!(
-        MM_CID == NODE_ID + 4 && CPU_ID == CPU_ID_START + 4,
-        "pairs are loaded as one"
-    );
+    assert!(MM_CID == NODE_ID + 4 && CPU_ID == CPU_ID_START + 4, "pairs are loaded as one");
     assert!(MM_CID as u32 + 4 == FEATURE_SIZE_MM_CID);
 };

@@ -132,17 +132,9 @@ pub fn detect(feature_size: u32) -> Registration {
         },
         _ => {
             let offset = own_offset();
-            let owner = if register_thread(offset) {
-                Owner::Own
-            } else {
-                Owner::Nobody
-            };
+            let owner = if register_thread(offset) { Owner::Own } else { Owner::Nobody };
             let has_mm_cid = owner == Owner::Own && feature_size >= abi::FEATURE_SIZE_MM_CID;
-            Registration {
-                owner,
-                offset,
-                has_mm_cid,
-            }
+            Registration { owner, offset, has_mm_cid }
         }
     }
 }
@@ -164,15 +156,7 @@ pub fn register_thread(offset: isize) -> bool {
     let area = area::thread_pointer().wrapping_add_signed(offset);
     // SAFETY: `area` is this thread's own 32-byte variable, aligned to 32, which lives until
     // the thread no longer returns to user mode.
-    let ret = unsafe {
-        syscall4(
-            nr::RSEQ,
-            area,
-            size_of::<Rseq>(),
-            0,
-            abi::SIGNATURE as usize,
-        )
-    };
+    let ret = unsafe { syscall4(nr::RSEQ, area, size_of::<Rseq>(), 0, abi::SIGNATURE as usize) };
     ret == 0 || ret == EBUSY
 }
 
@@ -182,13 +166,7 @@ pub fn unregister_thread(offset: isize) -> bool {
     let area = area::thread_pointer().wrapping_add_signed(offset);
     // SAFETY: names the same area as the registration did.
     let ret = unsafe {
-        syscall4(
-            nr::RSEQ,
-            area,
-            size_of::<Rseq>(),
-            FLAG_UNREGISTER,
-            abi::SIGNATURE as usize,
-        )
+        syscall4(nr::RSEQ, area, size_of::<Rseq>(), FLAG_UNREGISTER, abi::SIGNATURE as usize)
     };
     ret == 0
 }

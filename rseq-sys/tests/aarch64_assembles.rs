@@ -96,10 +96,7 @@ fn texts_pass_through_a_format_string() {
 
 #[test]
 fn signatures_and_order_are_those_of_x86_64() {
-    assert_eq!(
-        signatures("src/cs/aarch64.rs"),
-        signatures("src/cs/x86_64.rs")
-    );
+    assert_eq!(signatures("src/cs/aarch64.rs"), signatures("src/cs/x86_64.rs"));
     let assembler = read("src/cs/aarch64.S");
     let sections = assembler
         .lines()
@@ -127,46 +124,25 @@ fn check_window(listing: &Listing, number: usize, name: &str) {
     assert_eq!(d.flags, 0, "{name}: version and flags");
     assert_eq!(at(d.start).function, format!("cidalloc_rseq_{name}"));
     assert_eq!(at(d.abort - 4).word, SIGNATURE, "{name}: signature");
-    assert!(
-        !(d.start..d.end).contains(&d.abort),
-        "{name}: aborts to itself"
-    );
+    assert!(!(d.start..d.end).contains(&d.abort), "{name}: aborts to itself");
 
     let arm = d.start - 4;
     assert_eq!(at(arm).name, "str", "{name}: arms before its window");
     assert_eq!(at(arm).operands, "x13, [x9, #8]", "{name}: arms rseq_cs");
-    assert_eq!(
-        at(d.abort).name,
-        "b",
-        "{name}: the abort code is one branch"
-    );
+    assert_eq!(at(d.abort).name, "b", "{name}: the abort code is one branch");
     assert_eq!(at(d.abort).target(), Some(arm), "{name}: aborts arm again");
 
     assert_eq!(at(d.end - 4).name, "stlr", "{name}: ends with its commit");
     assert_eq!(at(d.end).name, "ret", "{name}: returns after its commit");
     let window = || code.range(d.start..d.end).map(|(_, i)| i);
-    assert_eq!(
-        window().count() as u64 * 4,
-        d.end - d.start,
-        "{name}: no gap"
-    );
-    assert_eq!(
-        window().filter(|i| i.name == "stlr").count(),
-        1,
-        "{name}: one commit"
-    );
-    assert!(
-        window().any(|i| i.name == "ldar"),
-        "{name}: begins with an acquire"
-    );
+    assert_eq!(window().count() as u64 * 4, d.end - d.start, "{name}: no gap");
+    assert_eq!(window().filter(|i| i.name == "stlr").count(), 1, "{name}: one commit");
+    assert!(window().any(|i| i.name == "ldar"), "{name}: begins with an acquire");
     for i in window() {
         let leaves = ["bl", "blr", "br", "ret", "svc", "brk", "hvc"].contains(&&*i.name);
         assert!(!leaves, "{name}: {} {} in the window", i.name, i.operands);
         let target = i.target().unwrap_or(d.end);
-        assert!(
-            (d.start..=d.end).contains(&target),
-            "{name}: branches to {target:x}"
-        );
+        assert!((d.start..=d.end).contains(&target), "{name}: branches to {target:x}");
     }
     let outside = code.iter().filter(|(a, _)| !(d.start..d.end).contains(a));
     for (address, i) in outside {
@@ -202,11 +178,7 @@ fn run_sections(objects: &[PathBuf], directory: &Path, linkage: &str) {
         .args(["-fPIE", linkage, "-pthread", "-o"])
         .args([&program, &in_crate("tests/aarch64/sections.c")])
         .args(objects));
-    let mut command = Command::new(if native {
-        program.as_os_str()
-    } else {
-        emulator.as_ref()
-    });
+    let mut command = Command::new(if native { program.as_os_str() } else { emulator.as_ref() });
     if !native {
         command.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&program);
     }

@@ -88,10 +88,7 @@ cases! { "reports.c":
 }
 
 fn within(mib: u64, case: &str) {
-    let limits = Limits {
-        address_space: Some(mib * MIB),
-        ..Limits::default()
-    };
+    let limits = Limits { address_space: Some(mib * MIB), ..Limits::default() };
     passes_with("conformance/exhaustion.c", case, &limits);
 }
 

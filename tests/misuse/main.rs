@@ -20,20 +20,10 @@ const DOUBLE: &str = "cidalloc: double free";
 
 fn run(case: &str, args: &[&str]) -> Option<Output> {
     if !subject().is_ours() {
-        skip(
-            &format!("{SOURCE} {case}"),
-            "misuse is specified for libcidmalloc alone",
-        );
+        skip(&format!("{SOURCE} {case}"), "misuse is specified for libcidmalloc alone");
         return None;
     }
-    run_case(
-        SOURCE,
-        case,
-        &Limits {
-            args,
-            ..Limits::default()
-        },
-    )
+    run_case(SOURCE, case, &Limits { args, ..Limits::default() })
 }
 
 /// The address that the child said it would misuse.
@@ -91,9 +81,7 @@ always! { DOUBLE:
 #[test]
 fn second_free_of_a_small_block_is_refused_sometimes() {
     let mut detected = 0;
-    let gaps = [
-        "0", "1", "7", "31", "63", "200", "500", "1000", "3000", "10000",
-    ];
+    let gaps = ["0", "1", "7", "31", "63", "200", "500", "1000", "3000", "10000"];
     for gap in gaps {
         for size in ["16", "64", "500"] {
             let Some(output) = run("second_free_of_a_small_block", &[gap, size]) else {
@@ -106,11 +94,7 @@ fn second_free_of_a_small_block_is_refused_sometimes() {
             detected += 1;
         }
     }
-    assert!(
-        detected > 0,
-        "none of {} double frees was seen",
-        gaps.len() * 3
-    );
+    assert!(detected > 0, "none of {} double frees was seen", gaps.len() * 3);
 }
 
 /// Two copies in one cache that is then emptied: seen or not, nothing else may happen.
@@ -130,8 +114,5 @@ fn same_program_without_misuse_ends_well() {
     let Some(output) = run_case(SOURCE, "no_misuse", &Limits::default()) else {
         return;
     };
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{output}"
-    );
+    assert!(output.status.success() && output.stderr.is_empty(), "{output}");
 }

@@ -34,10 +34,7 @@ fn code_needs_no_relocation() {
     let Some(image) = our_image("text relocations") else {
         return;
     };
-    assert!(
-        !image.has_text_relocations(),
-        "DT_TEXTREL is set: code is not position-independent"
-    );
+    assert!(!image.has_text_relocations(), "DT_TEXTREL is set: code is not position-independent");
 }
 
 #[test]
@@ -58,10 +55,7 @@ fn thread_local_storage_is_small_and_static() {
         return;
     };
     let size = image.tls_size().unwrap_or(0);
-    assert!(
-        size <= TLS_SIZE_MAX,
-        "{size} bytes of TLS; the loader may refuse the library"
-    );
+    assert!(size <= TLS_SIZE_MAX, "{size} bytes of TLS; the loader may refuse the library");
     assert_eq!(
         image.wants_static_tls(),
         size > 0,

@@ -54,10 +54,7 @@ fn fast_paths_are_as_recorded() {
         return;
     }
     let recorded = std::fs::read_to_string(&golden).unwrap_or_else(|e| {
-        panic!(
-            "{}: {e}; write it with CIDALLOC_BLESS=1. Now:\n{text}",
-            golden.display()
-        )
+        panic!("{}: {e}; write it with CIDALLOC_BLESS=1. Now:\n{text}", golden.display())
     });
     assert_eq!(
         text,
@@ -73,10 +70,7 @@ fn hit_paths_call_nothing_and_lock_nothing() {
         return;
     };
     for (name, counts) in profiles(&image) {
-        assert!(
-            counts.commits,
-            "no way through {name} commits a window and returns"
-        );
+        assert!(counts.commits, "no way through {name} commits a window and returns");
         assert_eq!(counts.hit.calls, 0, "{name}: {}", counts.hit);
         assert_eq!(counts.hit.locked, 0, "{name}: {}", counts.hit);
         assert_eq!(counts.hit.returns, 1, "{name}: {}", counts.hit);
@@ -87,14 +81,11 @@ fn hit_paths_call_nothing_and_lock_nothing() {
 #[test]
 fn functions_of_libc_can_be_counted() {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc/self/maps");
-    let libc = maps
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(5))
-        .find(|path| {
-            Path::new(path)
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("libc.so"))
-        });
+    let libc = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| {
+        Path::new(path)
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("libc.so"))
+    });
     let Some(libc) = libc else {
         return skip("libc's functions", "libc is linked statically");
     };
@@ -104,20 +95,8 @@ fn functions_of_libc_can_be_counted() {
     }
     for (name, counts) in profiles(&image) {
         assert!(!counts.commits, "{name} of libc has a window");
-        assert!(
-            counts.whole.total > 10 && counts.whole.loads > 0,
-            "{name}: {}",
-            counts.whole
-        );
-        assert!(
-            counts.whole.branches > 0 && counts.whole.returns > 0,
-            "{name}: {}",
-            counts.whole
-        );
-        assert!(
-            (2..=counts.whole.total).contains(&counts.hit.total),
-            "{name}: {}",
-            counts.hit
-        );
+        assert!(counts.whole.total > 10 && counts.whole.loads > 0, "{name}: {}", counts.whole);
+        assert!(counts.whole.branches > 0 && counts.whole.returns > 0, "{name}: {}", counts.whole);
+        assert!((2..=counts.whole.total).contains(&counts.hit.total), "{name}: {}", counts.hit);
     }
 }

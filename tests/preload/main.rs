@@ -18,9 +18,6 @@ fn our_image(what: &str) -> Option<Image> {
     if subject().is_ours() {
         return Some(Image::read(&preload_library()));
     }
-    skip(
-        what,
-        "CIDALLOC_TEST_LIB names another library than libcidmalloc",
-    );
+    skip(what, "CIDALLOC_TEST_LIB names another library than libcidmalloc");
     None
 }

@@ -70,24 +70,16 @@ pub fn run_preloaded(command: &mut Command, envs: &[(&str, &str)]) -> Output {
         command.env("LD_PRELOAD", path);
     }
     // The library reports variables of its prefix that it does not know, and these are ours.
-    for name in [
-        "CIDALLOC_TEST_LIB",
-        "CIDALLOC_FORBID_SKIP",
-        "CIDALLOC_BLESS",
-    ] {
+    for name in ["CIDALLOC_TEST_LIB", "CIDALLOC_FORBID_SKIP", "CIDALLOC_BLESS"] {
         command.env_remove(name);
     }
     command.env("SUBJECT_UNDER_TEST", subject.word());
     command.envs(envs.iter().copied());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that the children of a hanging child can be ended with it.
     command.process_group(0);
-    let mut child = command
-        .spawn()
-        .unwrap_or_else(|e| panic!("cannot start {:?}: {e}", command.get_program()));
+    let mut child =
+        command.spawn().unwrap_or_else(|e| panic!("cannot start {:?}: {e}", command.get_program()));
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     let timed_out = !exits_in_time(&child);
@@ -155,28 +147,18 @@ pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) {
         return;
     };
     let what = format!("{source} {case}");
-    assert!(
-        !output.timed_out && output.status.success(),
-        "{what}: {output}"
-    );
+    assert!(!output.timed_out && output.status.success(), "{what}: {output}");
     let said = |word: &str| {
         let start = format!("{word} {case}");
         output.stdout.lines().find(|line| {
-            line.strip_prefix(&start)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            line.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
         })
     };
     if let Some(line) = said("skip") {
-        skip(
-            &what,
-            line.split_once(": ").map_or("", |(_, reason)| reason),
-        );
+        skip(&what, line.split_once(": ").map_or("", |(_, reason)| reason));
         return;
     }
-    assert!(
-        said("ok").is_some(),
-        "{what} ended without saying so: {output}"
-    );
+    assert!(said("ok").is_some(), "{what} ended without saying so: {output}");
 }
 
 /// Runs `case` of `source` and returns how it ended; none where it cannot be compiled.
@@ -185,11 +167,7 @@ pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) {
 /// If the program cannot be built or started.
 #[must_use]
 pub fn run_case(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output> {
-    let compiler = if source.ends_with(".cc") {
-        Compiler::Cxx
-    } else {
-        Compiler::C
-    };
+    let compiler = if source.ends_with(".cc") { Compiler::Cxx } else { Compiler::C };
     let program = match compiler {
         Compiler::C => compile_c(source)?,
         Compiler::Cxx => compile_cxx(source)?,
@@ -207,10 +185,7 @@ pub fn run_case(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output>
         // SAFETY: setrlimit is async-signal-safe and reads only its argument.
         unsafe {
             command.pre_exec(move || {
-                let limit = libc::rlimit {
-                    rlim_cur: bytes,
-                    rlim_max: bytes,
-                };
+                let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
                 match libc::setrlimit(libc::RLIMIT_AS, &limit) {
                     0 => Ok(()),
                     _ => Err(std::io::Error::last_os_error()),
@@ -230,9 +205,5 @@ pub fn assert_aborted(output: &Output, line: &str) {
         !output.timed_out && output.status.signal() == Some(libc::SIGABRT),
         "expected SIGABRT and {line:?}: {output}"
     );
-    assert_eq!(
-        output.stderr.lines().next(),
-        Some(line),
-        "the first line of stderr: {output}"
-    );
+    assert_eq!(output.stderr.lines().next(), Some(line), "the first line of stderr: {output}");
 }

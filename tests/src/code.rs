@@ -87,11 +87,7 @@ pub fn profile(image: &Image, name: &str) -> Option<Profile> {
     let committing = code.shortest_commit(function.address);
     let commits = committing.is_some();
     let path = committing.unwrap_or_else(|| code.fall_through(function));
-    Some(Profile {
-        whole: code.whole(function),
-        hit: count_path(&path),
-        commits,
-    })
+    Some(Profile { whole: code.whole(function), hit: count_path(&path), commits })
 }
 
 struct Code<'a> {
@@ -172,11 +168,7 @@ impl Code<'_> {
         while let Some(previous) = states.last().and_then(|state| from.get(state)) {
             states.push(*previous);
         }
-        states
-            .iter()
-            .rev()
-            .filter_map(|state| self.decode(state.0))
-            .collect()
+        states.iter().rev().filter_map(|state| self.decode(state.0)).collect()
     }
 
     fn fall_through(&self, function: Function) -> Vec<Instruction> {
@@ -225,10 +217,7 @@ impl Code<'_> {
 }
 
 fn is_call(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.flow_control(),
-        FlowControl::Call | FlowControl::IndirectCall
-    )
+    matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
 }
 
 /// Whether an instruction reads and writes memory, the stack included.

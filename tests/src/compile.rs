@@ -71,10 +71,7 @@ fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     if !works(compiler) {
         let name = compiler.command();
-        crate::skip(
-            source,
-            &format!("no compiler {name} here; install it or set CC and CXX"),
-        );
+        crate::skip(source, &format!("no compiler {name} here; install it or set CC and CXX"));
         return None;
     }
     let mut built = BUILT.lock().expect("an earlier compilation failed");
@@ -105,10 +102,7 @@ fn works(compiler: Compiler) -> bool {
 
 fn build(source: &Path, compiler: Compiler) -> PathBuf {
     let headers = crate::tests_root().join("c");
-    let stem = source
-        .file_stem()
-        .and_then(OsStr::to_str)
-        .expect("a source has a name");
+    let stem = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
     let program = crate::programs_root().join(format!("{stem}-{:016x}", key(source, compiler)));
     if program.exists() {
         return program;

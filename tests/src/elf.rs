@@ -118,10 +118,7 @@ impl Image {
             });
         }
         for symbol in file.dynamic_symbols().filter(ObjectSymbol::is_definition) {
-            let function = Function {
-                address: symbol.address(),
-                size: symbol.size(),
-            };
+            let function = Function { address: symbol.address(), size: symbol.size() };
             image.functions.insert(symbol.name()?.to_owned(), function);
             image.exports.insert(symbol.name()?.to_owned());
         }
@@ -134,9 +131,7 @@ impl Image {
                 _ => elf::R_X86_64_RELATIVE,
             };
             if r_type == relative {
-                image
-                    .relative
-                    .insert(address, relocation.addend().cast_unsigned());
+                image.relative.insert(address, relocation.addend().cast_unsigned());
             }
         }
         let dynamic = file.elf_dynamic_table()?;
@@ -144,9 +139,7 @@ impl Image {
             match entry.tag {
                 elf::DT_NEEDED => {
                     let name = dynamic.string(entry)?;
-                    image
-                        .needed
-                        .push(String::from_utf8_lossy(name).into_owned());
+                    image.needed.push(String::from_utf8_lossy(name).into_owned());
                 }
                 elf::DT_TEXTREL => image.has_textrel = true,
                 elf::DT_FLAGS => image.flags = entry.val,
@@ -213,17 +206,14 @@ impl Image {
     /// Whether `address` is in a section of code.
     #[must_use]
     pub fn is_code(&self, address: u64) -> bool {
-        self.section_at(address)
-            .is_some_and(|section| section.executable)
+        self.section_at(address).is_some_and(|section| section.executable)
     }
 
     /// The bytes from `address` to the end of its section, as in the file.
     #[must_use]
     pub fn bytes_at(&self, address: u64) -> Option<&[u8]> {
         let section = self.section_at(address)?;
-        section
-            .bytes
-            .get(usize::try_from(address - section.address).ok()?..)
+        section.bytes.get(usize::try_from(address - section.address).ok()?..)
     }
 
     fn section_at(&self, address: u64) -> Option<&Section> {
@@ -253,11 +243,7 @@ impl Image {
     /// The table `__rseq_cs`: where it begins, its size, and its entries.
     #[must_use]
     pub fn descriptors(&self) -> (u64, u64, Vec<Descriptor>) {
-        let Some(table) = self
-            .sections
-            .iter()
-            .find(|section| section.name == "__rseq_cs")
-        else {
+        let Some(table) = self.sections.iter().find(|section| section.name == "__rseq_cs") else {
             return (0, 0, Vec::new());
         };
         let size = table.bytes.len() as u64;

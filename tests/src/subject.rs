@@ -87,14 +87,9 @@ fn named(path: &str) -> Subject {
         !text.contains([' ', ':']),
         "{text}: LD_PRELOAD cannot name a path with a space or a colon; move the library"
     );
-    let ours = path
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("libcidmalloc"));
-    if ours {
-        Subject::Ours(path)
-    } else {
-        Subject::Other(path)
-    }
+    let ours =
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libcidmalloc"));
+    if ours { Subject::Ours(path) } else { Subject::Other(path) }
 }
 
 fn build() -> PathBuf {

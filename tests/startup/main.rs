@@ -71,11 +71,7 @@ fn destructors_run_to_the_end() {
     let last: Vec<&str> = output.stdout.lines().rev().take(3).collect();
     assert_eq!(
         last,
-        [
-            "late destructor done",
-            "exit handler done",
-            "nested exit handler done"
-        ],
+        ["late destructor done", "exit handler done", "nested exit handler done"],
         "{output}"
     );
 }
@@ -85,17 +81,8 @@ const NO_TUNABLE: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 
 /// `expected`: what rseq(2) answers, or `possible` where it could be called.
 fn works_without_registration(launcher: Option<&str>, expected: &str, envs: &[(&str, &str)]) {
-    let limits = Limits {
-        launcher,
-        envs,
-        args: &[expected],
-        ..Limits::default()
-    };
-    passes_with(
-        "startup/registration.c",
-        "work_is_done_without_registration",
-        &limits,
-    );
+    let limits = Limits { launcher, envs, args: &[expected], ..Limits::default() };
+    passes_with("startup/registration.c", "work_is_done_without_registration", &limits);
 }
 
 #[test]

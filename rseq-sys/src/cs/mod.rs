@@ -119,16 +119,8 @@ impl Anchor {
     /// An anchor for `registration` over `table`, indexed by `mm_cid` or by CPU number.
     #[must_use]
     pub fn new(registration: &Registration, by_cpu: bool, table: *const *mut u64) -> Self {
-        let pair = if by_cpu {
-            crate::abi::CPU_ID_START
-        } else {
-            crate::abi::NODE_ID
-        };
-        Self {
-            area: registration.offset,
-            ids: registration.offset + pair as isize,
-            table,
-        }
+        let pair = if by_cpu { crate::abi::CPU_ID_START } else { crate::abi::NODE_ID };
+        Self { area: registration.offset, ids: registration.offset + pair as isize, table }
     }
 }
 

@@ -46,9 +46,7 @@ fn world() -> Option<World> {
     enter(&registration);
     let table: &'static mut [*mut u64] = std::vec![MISS.base(); CIDS_PER_NODE * 8].leak();
     let mut shards = Vec::new();
-    let rows = table
-        .chunks_mut(CIDS_PER_NODE)
-        .flat_map(|row| row.iter_mut().take(SHARDS));
+    let rows = table.chunks_mut(CIDS_PER_NODE).flat_map(|row| row.iter_mut().take(SHARDS));
     for entry in rows {
         let shard: &'static mut [u64] = std::vec![INACTIVE.0; WORDS].leak();
         shard[CLASS] = Header::empty(BEGIN, CAPACITY).0;
@@ -57,12 +55,7 @@ fn world() -> Option<World> {
         shards.push(shard.as_mut_ptr());
     }
     let table = table.as_mut_ptr();
-    Some(World {
-        anchor: Anchor::new(&registration, false, table),
-        shards,
-        table,
-        registration,
-    })
+    Some(World { anchor: Anchor::new(&registration, false, table), shards, table, registration })
 }
 
 fn enter(registration: &Registration) {
@@ -186,18 +179,9 @@ fn stopped_shard_misses_every_operation() {
         assert_eq!(pop(&w.anchor, CLASS) & 1, 1);
         assert!(!push(&w.anchor, CLASS, 16));
         assert_eq!(push_batch(&w.anchor, CLASS, out.as_ptr(), 4), 0);
-        assert_eq!(
-            pop_batch(&w.anchor, CLASS, BEGIN as usize, out.as_mut_ptr(), 4),
-            0
-        );
+        assert_eq!(pop_batch(&w.anchor, CLASS, BEGIN as usize, out.as_mut_ptr(), 4), 0);
         let empty = Header::empty(BEGIN, CAPACITY).shape();
-        assert!(!reshape(
-            &w.anchor,
-            CLASS,
-            BEGIN as usize,
-            INACTIVE.shape(),
-            empty
-        ));
+        assert!(!reshape(&w.anchor, CLASS, BEGIN as usize, INACTIVE.shape(), empty));
     }
 }
 
@@ -240,10 +224,7 @@ fn no_object_lost_or_doubled_under_oversubscription() {
                     // SAFETY: class and anchor of this world.
                     let p = unsafe { pop(&w.anchor, CLASS) };
                     if p & 1 == 0 {
-                        assert!(
-                            !held[p / 16].swap(true, Ordering::Relaxed),
-                            "handed out twice"
-                        );
+                        assert!(!held[p / 16].swap(true, Ordering::Relaxed), "handed out twice");
                         mine.push(p);
                     } else if mine.len() < 8 {
                         let fresh = next.fetch_add(1, Ordering::Relaxed) as usize;

@@ -27,21 +27,12 @@ impl Instruction {
     pub(crate) fn target(&self) -> Option<u64> {
         let branches = self.name.starts_with("b.")
             || ["b", "bl", "cbz", "cbnz", "tbz", "tbnz"].contains(&&*self.name);
-        let address = self
-            .operands
-            .split('<')
-            .next()?
-            .trim()
-            .rsplit([' ', ','])
-            .next()?;
+        let address = self.operands.split('<').next()?.trim().rsplit([' ', ',']).next()?;
         branches.then(|| u64::from_str_radix(address, 16).expect("an address"))
     }
     /// Whether it names one of `registers`, in any width.
     pub(crate) fn uses(&self, registers: impl IntoIterator<Item = String>) -> bool {
-        let words: Vec<&str> = self
-            .operands
-            .split(|c: char| !c.is_alphanumeric())
-            .collect();
+        let words: Vec<&str> = self.operands.split(|c: char| !c.is_alphanumeric()).collect();
         registers.into_iter().any(|r| words.contains(&&*r))
     }
 }
@@ -69,24 +60,14 @@ pub(crate) struct Listing {
 /// Links `objects` in `directory`, and lists what came of it.
 pub(crate) fn link_and_list(objects: &[PathBuf], directory: &Path) -> Listing {
     let (program, bytes) = (directory.join("program"), directory.join("descriptors"));
-    run(tool("ld")
-        .args(["-e", "0", "-o"])
-        .arg(&program)
-        .args(objects));
-    run(tool("objcopy")
-        .args(["-O", "binary", "-j", "__rseq_cs"])
-        .args([&program, &bytes]));
+    run(tool("ld").args(["-e", "0", "-o"]).arg(&program).args(objects));
+    run(tool("objcopy").args(["-O", "binary", "-j", "__rseq_cs"]).args([&program, &bytes]));
     let bytes = fs::read(bytes).expect("objcopy wrote it");
     assert_eq!(bytes.len() % 32, 0, "whole descriptors");
     let descriptors = bytes.chunks_exact(32).map(|entry| {
         let word =
             |i: usize| u64::from_le_bytes(entry[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
-        Descriptor {
-            flags: word(0),
-            start: word(1),
-            end: word(1) + word(2),
-            abort: word(3),
-        }
+        Descriptor { flags: word(0), start: word(1), end: word(1) + word(2), abort: word(3) }
     });
     Listing {
         code: instructions(&run(tool("objdump").arg("-d").arg(&program))),

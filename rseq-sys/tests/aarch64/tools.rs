@@ -56,20 +56,14 @@ pub(crate) fn have(name: &str, package: &str) -> bool {
     if !found {
         let command = tool(name);
         let program = command.get_program().display().to_string();
-        skip(&format!(
-            "{program} is not installed (Debian package {package})"
-        ));
+        skip(&format!("{program} is not installed (Debian package {package})"));
     }
     found
 }
 
 /// The standard output of `command`, which must succeed and must not complain.
 pub(crate) fn run(command: &mut Command) -> String {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().expect("the program starts");
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?}: {status}\n{stdout}{stderr}");
@@ -90,10 +84,7 @@ pub(crate) fn assemble_by_gnu(directory: &Path) -> Vec<PathBuf> {
     let assemble = |file: &str| {
         let object = directory.join(file).with_extension("o");
         let source = in_crate("src/cs").join(file).with_extension("S");
-        run(tool("as")
-            .arg("--fatal-warnings")
-            .arg("-o")
-            .args([&object, &source]));
+        run(tool("as").arg("--fatal-warnings").arg("-o").args([&object, &source]));
         object
     };
     FILES.map(assemble).to_vec()

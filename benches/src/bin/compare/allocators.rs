@@ -12,26 +12,14 @@ pub(crate) struct Allocator {
 pub(crate) const OURS: &str = "ours";
 pub(crate) const GLIBC: &str = "glibc";
 
-const LIBRARY_DIRS: [&str; 4] = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-];
+const LIBRARY_DIRS: [&str; 4] =
+    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 /// Column, file names (newest first) and the Debian package that brings them.
 const PEERS: [(&str, &[&str], &str); 3] = [
     ("jemalloc", &["libjemalloc.so.2"], "libjemalloc2"),
-    (
-        "mimalloc",
-        &["libmimalloc.so.3", "libmimalloc.so.2"],
-        "libmimalloc2.0",
-    ),
-    (
-        "tcmalloc",
-        &["libtcmalloc_minimal.so.4"],
-        "libtcmalloc-minimal4",
-    ),
+    ("mimalloc", &["libmimalloc.so.3", "libmimalloc.so.2"], "libmimalloc2.0"),
+    ("tcmalloc", &["libtcmalloc_minimal.so.4"], "libtcmalloc-minimal4"),
 ];
 
 /// What `choose` found, and one line for each thing it missed.
@@ -43,11 +31,7 @@ pub(crate) struct Choice {
 fn installed(names: &[&str]) -> Option<PathBuf> {
     names
         .iter()
-        .flat_map(|name| {
-            LIBRARY_DIRS
-                .iter()
-                .map(move |dir| Path::new(dir).join(name))
-        })
+        .flat_map(|name| LIBRARY_DIRS.iter().map(move |dir| Path::new(dir).join(name)))
         .find(|path| path.exists())
 }
 
@@ -60,10 +44,7 @@ pub(crate) fn choose(
     let mut found = Vec::new();
     let mut missing = Vec::new();
     let mut add = |name: &str, preload: Option<PathBuf>| {
-        found.push(Allocator {
-            name: name.to_owned(),
-            preload,
-        });
+        found.push(Allocator { name: name.to_owned(), preload });
     };
     if ours.exists() {
         add(OURS, Some(ours.to_owned()));
@@ -95,30 +76,19 @@ pub(crate) fn choose(
         }
     }
     if wanted.is_empty() {
-        return Ok(Choice {
-            allocators: found,
-            missing,
-        });
+        return Ok(Choice { allocators: found, missing });
     }
     for name in wanted {
         if !found.iter().any(|allocator| allocator.name == *name) {
-            let why = missing
-                .iter()
-                .find(|line| line.starts_with(&format!("{name}:")));
+            let why = missing.iter().find(|line| line.starts_with(&format!("{name}:")));
             return Err(why.cloned().unwrap_or_else(|| {
                 let known: Vec<_> = found.iter().map(|a| a.name.as_str()).collect();
-                format!(
-                    "--allocators {name}: unknown; known here: {}",
-                    known.join(", ")
-                )
+                format!("--allocators {name}: unknown; known here: {}", known.join(", "))
             }));
         }
     }
     found.retain(|allocator| wanted.contains(&allocator.name));
-    Ok(Choice {
-        allocators: found,
-        missing: Vec::new(),
-    })
+    Ok(Choice { allocators: found, missing: Vec::new() })
 }
 
 #[cfg(test)]
@@ -129,15 +99,8 @@ mod tests {
     fn a_missing_library_of_ours_is_named_with_its_remedy() {
         let choice = choose(Path::new("/nonexistent/lib.so"), &[], &[]).unwrap();
         assert!(choice.missing[0].contains("cargo build --release -p cidmalloc"));
-        assert!(
-            choice
-                .allocators
-                .iter()
-                .any(|a| a.name == GLIBC && a.preload.is_none())
-        );
-        let error = choose(Path::new("/nonexistent/lib.so"), &[], &[OURS.into()])
-            .err()
-            .unwrap();
+        assert!(choice.allocators.iter().any(|a| a.name == GLIBC && a.preload.is_none()));
+        let error = choose(Path::new("/nonexistent/lib.so"), &[], &[OURS.into()]).err().unwrap();
         assert!(error.contains("--ours PATH"), "{error}");
     }
 

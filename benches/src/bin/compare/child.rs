@@ -25,10 +25,7 @@ pub(crate) fn run(
     limit: Duration,
 ) -> Result<Output, String> {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_remove("LD_PRELOAD")
-        .stdin(Stdio::null());
+    command.args(arguments).env_remove("LD_PRELOAD").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(library) = preload {
         command.env("LD_PRELOAD", library);
@@ -66,10 +63,7 @@ pub(crate) fn run(
     if let Some(line) = complaint.lines().find(|line| line.contains("LD_PRELOAD")) {
         return Err(line.to_owned());
     }
-    Ok(Output {
-        text: String::from_utf8_lossy(&text).into_owned(),
-        noise,
-    })
+    Ok(Output { text: String::from_utf8_lossy(&text).into_owned(), noise })
 }
 
 /// Reads to the end of the pipe; false where `end` came first.
@@ -77,11 +71,7 @@ fn read_until(pipe: &mut (impl Read + AsRawFd), text: &mut Vec<u8>, end: Instant
     let mut buffer = [0; 4096];
     loop {
         let left = end.saturating_duration_since(Instant::now()).as_millis();
-        let mut poll = libc::pollfd {
-            fd: pipe.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid pollfd.
         let ready =
             unsafe { libc::poll(&raw mut poll, 1, i32::try_from(left).unwrap_or(i32::MAX)) };
@@ -128,37 +118,22 @@ mod tests {
 
     #[test]
     fn output_and_failures_of_a_child_are_told_apart() {
-        assert_eq!(
-            shell("echo hello", None, LIMIT).ok().unwrap().text,
-            "hello\n"
-        );
-        assert_eq!(
-            shell("echo why >&2; exit 3", None, LIMIT).err().unwrap(),
-            "exit 3: why"
-        );
-        assert!(
-            shell("kill -SEGV $$", None, LIMIT)
-                .err()
-                .unwrap()
-                .starts_with("signal 11")
-        );
+        assert_eq!(shell("echo hello", None, LIMIT).ok().unwrap().text, "hello\n");
+        assert_eq!(shell("echo why >&2; exit 3", None, LIMIT).err().unwrap(), "exit 3: why");
+        assert!(shell("kill -SEGV $$", None, LIMIT).err().unwrap().starts_with("signal 11"));
     }
 
     #[test]
     fn a_child_over_its_limit_is_ended() {
         let start = Instant::now();
-        let error = shell("exec sleep 20", None, Duration::from_secs(1))
-            .err()
-            .unwrap();
+        let error = shell("exec sleep 20", None, Duration::from_secs(1)).err().unwrap();
         assert_eq!(error, "over 1 s");
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn a_preload_that_the_linker_ignores_is_an_error() {
-        let error = shell("true", Some(Path::new("/nonexistent/lib.so")), LIMIT)
-            .err()
-            .unwrap();
+        let error = shell("true", Some(Path::new("/nonexistent/lib.so")), LIMIT).err().unwrap();
         assert!(error.contains("LD_PRELOAD"), "{error}");
     }
 }

@@ -14,11 +14,7 @@ impl Grid {
     fn widths(&self) -> Vec<usize> {
         (0..self.header.len())
             .map(|i| {
-                let cells = self
-                    .rows
-                    .iter()
-                    .chain([&self.header])
-                    .filter_map(|row| row.get(i));
+                let cells = self.rows.iter().chain([&self.header]).filter_map(|row| row.get(i));
                 cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect()
@@ -29,13 +25,11 @@ impl Grid {
             .iter()
             .zip(widths)
             .enumerate()
-            .map(|(i, (cell, &width))| {
-                if i == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            })
+            .map(
+                |(i, (cell, &width))| {
+                    if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         padded.join(between)
     }
@@ -58,9 +52,7 @@ impl Grid {
         let widths = self.widths();
         let mut out = format!("\n## {}\n\n", self.title);
         let _ = writeln!(out, "| {} |", Self::line(&self.header, &widths, " | "));
-        let rule: Vec<_> = (0..widths.len())
-            .map(|i| if i == 0 { "---" } else { "---:" })
-            .collect();
+        let rule: Vec<_> = (0..widths.len()).map(|i| if i == 0 { "---" } else { "---:" }).collect();
         let _ = writeln!(out, "| {} |", rule.join(" | "));
         for row in &self.rows {
             let _ = writeln!(out, "| {} |", Self::line(row, &widths, " | "));

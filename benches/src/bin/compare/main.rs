@@ -53,18 +53,12 @@ struct Setup {
 fn compare(options: &cli::Options) -> Result<bool, String> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = exe.parent().unwrap_or(Path::new("."));
-    let ours = options
-        .ours
-        .clone()
-        .unwrap_or_else(|| beside.join("libcidmalloc.so"));
-    let Choice {
-        allocators,
-        missing,
-    } = choose(&ours, &options.preload, &options.allocators)?;
+    let ours = options.ours.clone().unwrap_or_else(|| beside.join("libcidmalloc.so"));
+    let Choice { allocators, missing } = choose(&ours, &options.preload, &options.allocators)?;
     let rows: Vec<&Row> = matching(&options.filter).collect();
     if rows.is_empty() {
         return Err(
-            "no row's name contains any part of --filter; the names: workload --list".into(),
+            "no row's name contains any part of --filter; the names: workload --list".into()
         );
     }
     let workload = beside.join("workload");
@@ -74,24 +68,15 @@ fn compare(options: &cli::Options) -> Result<bool, String> {
             workload.display()
         ));
     }
-    let scale = options
-        .scale
-        .unwrap_or(if options.quick { 0.25 } else { 1.0 });
+    let scale = options.scale.unwrap_or(if options.quick { 0.25 } else { 1.0 });
     let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 3 });
     let total = rows.len() * allocators.len() * rounds as usize;
     let setup = Setup {
         workload,
         scale: scale.to_string(),
         limit: Duration::from_secs(options.limit),
-        repeats_max: if options.no_repeat {
-            0
-        } else {
-            total.div_ceil(4)
-        },
-        once: rows
-            .iter()
-            .any(|row| row.work == Work::Once)
-            .then(once::build),
+        repeats_max: if options.no_repeat { 0 } else { total.div_ceil(4) },
+        once: rows.iter().any(|row| row.work == Work::Once).then(once::build),
     };
     let head = heading(&allocators, &missing, rounds, scale);
     head.iter().for_each(|line| println!("{line}"));
@@ -126,12 +111,7 @@ fn compare(options: &cli::Options) -> Result<bool, String> {
 
 /// What was compared with what, and where.
 fn heading(allocators: &[Allocator], missing: &[String], rounds: u32, scale: f64) -> Vec<String> {
-    let file = |path: &str| {
-        std::fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut lines = vec![format!(
         "{cpus} CPUs, Linux {}, huge pages {}; {rounds} rounds at scale {scale}",
@@ -148,13 +128,7 @@ fn heading(allocators: &[Allocator], missing: &[String], rounds: u32, scale: f64
         });
     }
     lines.extend(missing.iter().map(|line| format!("missing: {line}")));
-    let tuning = [
-        "CIDALLOC_",
-        "MALLOC_",
-        "MIMALLOC_",
-        "TCMALLOC_",
-        "GLIBC_TUNABLES",
-    ];
+    let tuning = ["CIDALLOC_", "MALLOC_", "MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES"];
     for (key, value) in std::env::vars() {
         if tuning.iter().any(|prefix| key.starts_with(prefix)) {
             lines.push(format!("tuned by the environment: {key}={value}"));

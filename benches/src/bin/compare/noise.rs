@@ -73,11 +73,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-            machine: machine(),
-            own: own(),
-        }
+        Self { start: Instant::now(), machine: machine(), own: own() }
     }
 
     /// Ends the run, which took `child` CPU seconds itself.

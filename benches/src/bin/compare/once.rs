@@ -47,13 +47,8 @@ pub(crate) fn build() -> Result<Program, String> {
 
 /// The number after `key` at the start of a line.
 fn field(text: &str, key: &str) -> Option<f64> {
-    text.lines().find_map(|line| {
-        line.strip_prefix(key)?
-            .split_ascii_whitespace()
-            .next()?
-            .parse()
-            .ok()
-    })
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.split_ascii_whitespace().next()?.parse().ok())
 }
 
 /// Launches the program several times; the sample holds the medians.
@@ -93,9 +88,7 @@ pub(crate) fn run(
 }
 
 fn mapped(maps: &str, library: &Path) -> bool {
-    library
-        .to_str()
-        .is_some_and(|path| maps.lines().any(|line| line.ends_with(path)))
+    library.to_str().is_some_and(|path| maps.lines().any(|line| line.ends_with(path)))
 }
 
 #[cfg(test)]
@@ -105,10 +98,7 @@ mod tests {
     #[test]
     fn one_allocation_costs_glibc_between_half_a_megabyte_and_four() {
         let program = build().unwrap();
-        let glibc = Allocator {
-            name: "glibc".into(),
-            preload: None,
-        };
+        let glibc = Allocator { name: "glibc".into(), preload: None };
         let sample = run(&program, &glibc, Duration::from_secs(10)).unwrap();
         assert!((512.0..4096.0).contains(&sample.value), "{}", sample.value);
     }

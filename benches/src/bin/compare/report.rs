@@ -26,24 +26,15 @@ fn number(value: f64) -> String {
 fn cell(spread: Spread, best: f64, disturbed: bool) -> String {
     let Spread { median, min, max } = spread;
     let mark = if disturbed { "~ " } else { "" };
-    let range = if min < max {
-        format!(" ({}..{})", number(min), number(max))
-    } else {
-        String::new()
-    };
-    let ratio = if best > 0.0 {
-        format!(" {:.2}x", median / best)
-    } else {
-        String::new()
-    };
+    let range =
+        if min < max { format!(" ({}..{})", number(min), number(max)) } else { String::new() };
+    let ratio = if best > 0.0 { format!(" {:.2}x", median / best) } else { String::new() };
     format!("{mark}{}{range}{ratio}", number(median))
 }
 
 /// Medians of one row, a column each.
 fn medians(results: &Results, columns: usize, measure: Measure, row: &str) -> Vec<Option<f64>> {
-    (0..columns)
-        .map(|i| results.spread(measure, row, i).map(|s| s.median))
-        .collect()
+    (0..columns).map(|i| results.spread(measure, row, i).map(|s| s.median)).collect()
 }
 
 fn least<'a>(values: impl IntoIterator<Item = &'a Option<f64>>) -> Option<f64> {
@@ -99,20 +90,12 @@ pub(crate) fn table(results: &Results, allocators: &[Allocator], measure: Measur
         notes.extend(over_glibc(results, allocators, "once", "once"));
         notes.extend(over_glibc(results, allocators, "idle1000", "threads1000"));
     }
-    Some(Grid {
-        title: measure.title().to_owned(),
-        header,
-        rows,
-        notes,
-    })
+    Some(Grid { title: measure.title().to_owned(), header, rows, notes })
 }
 
 /// How ours compares with the best peer of each row, and with each peer.
 fn standing(results: &Results, allocators: &[Allocator], measure: Measure) -> Vec<String> {
-    let Some(ours) = allocators
-        .iter()
-        .position(|allocator| allocator.name == OURS)
-    else {
+    let Some(ours) = allocators.iter().position(|allocator| allocator.name == OURS) else {
         return Vec::new();
     };
     if allocators.len() < 2 {
@@ -150,16 +133,10 @@ fn standing(results: &Results, allocators: &[Allocator], measure: Measure) -> Ve
     }
     behind.retain(|b| b.0 > 1.0);
     behind.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let worst: Vec<_> = behind
-        .iter()
-        .take(WORST)
-        .map(|(ratio, row)| format!("{row} {ratio:.2}x"))
-        .collect();
+    let worst: Vec<_> =
+        behind.iter().take(WORST).map(|(ratio, row)| format!("{row} {ratio:.2}x")).collect();
     if !worst.is_empty() {
-        notes.push(format!(
-            "farthest behind the best peer: {}",
-            worst.join(", ")
-        ));
+        notes.push(format!("farthest behind the best peer: {}", worst.join(", ")));
     }
     notes
 }
@@ -173,9 +150,7 @@ fn over_glibc(
     base: &str,
 ) -> Option<String> {
     let at = |row, i| results.spread(Measure::Memory, row, i).map(|s| s.median);
-    let glibc = allocators
-        .iter()
-        .position(|allocator| allocator.name == GLIBC)?;
+    let glibc = allocators.iter().position(|allocator| allocator.name == GLIBC)?;
     let less = at(base, glibc)?;
     let over: Vec<_> = (0..allocators.len())
         .filter(|&i| row != base || i != glibc)
@@ -236,12 +211,7 @@ mod tests {
     use crate::results::Sample;
 
     fn columns() -> Vec<Allocator> {
-        [OURS, GLIBC, "other"]
-            .map(|name| Allocator {
-                name: name.into(),
-                preload: None,
-            })
-            .into()
+        [OURS, GLIBC, "other"].map(|name| Allocator { name: name.into(), preload: None }).into()
     }
 
     fn sample(value: f64) -> Sample {
@@ -264,11 +234,7 @@ mod tests {
         let grid = table(&results, &columns(), Measure::Time).unwrap();
         // Equal to each peer on average, and yet twice the best one everywhere.
         assert!(grid.notes[0].contains("geometric mean 2.000 over 2 rows; not behind in 0"));
-        assert!(
-            grid.notes[1].contains("ours / glibc: geometric mean 1.000"),
-            "{:?}",
-            grid.notes
-        );
+        assert!(grid.notes[1].contains("ours / glibc: geometric mean 1.000"), "{:?}", grid.notes);
         assert_eq!(grid.rows[0][1], "4.00 2.00x");
     }
 

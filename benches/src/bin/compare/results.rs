@@ -23,28 +23,8 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn new(record: &Record<'_>, noise: Noise) -> Self {
-        let Record {
-            metric,
-            value,
-            cpu,
-            ops,
-            asked_kib,
-            peak_kib,
-            end_kib,
-            minflt,
-            ..
-        } = *record;
-        Self {
-            metric,
-            value,
-            cpu,
-            ops,
-            asked_kib,
-            peak_kib,
-            end_kib,
-            minflt,
-            noise,
-        }
+        let Record { metric, value, cpu, ops, asked_kib, peak_kib, end_kib, minflt, .. } = *record;
+        Self { metric, value, cpu, ops, asked_kib, peak_kib, end_kib, minflt, noise }
     }
 }
 
@@ -113,10 +93,7 @@ impl Results {
 
     pub(crate) fn add(&mut self, row: &str, column: usize, sample: Sample) {
         self.know(row);
-        self.samples
-            .entry((row.to_owned(), column))
-            .or_default()
-            .push(sample);
+        self.samples.entry((row.to_owned(), column)).or_default().push(sample);
     }
 
     pub(crate) fn fail(&mut self, row: &str, column: usize, why: String) {
@@ -125,9 +102,7 @@ impl Results {
     }
 
     pub(crate) fn samples(&self, row: &str, column: usize) -> &[Sample] {
-        self.samples
-            .get(&(row.to_owned(), column))
-            .map_or(&[], Vec::as_slice)
+        self.samples.get(&(row.to_owned(), column)).map_or(&[], Vec::as_slice)
     }
 
     /// Median and spread of a cell; `None` where the row lacks this measure, or where a
@@ -136,22 +111,14 @@ impl Results {
         if self.failed(row, column) {
             return None;
         }
-        spread(
-            self.samples(row, column)
-                .iter()
-                .filter_map(|sample| measure.of(sample)),
-        )
+        spread(self.samples(row, column).iter().filter_map(|sample| measure.of(sample)))
     }
 
     pub(crate) fn failed(&self, row: &str, column: usize) -> bool {
-        self.failures
-            .iter()
-            .any(|(name, at, _)| name == row && *at == column)
+        self.failures.iter().any(|(name, at, _)| name == row && *at == column)
     }
 
     pub(crate) fn disturbed(&self, row: &str, column: usize) -> bool {
-        self.samples(row, column)
-            .iter()
-            .any(|sample| sample.noise.disturbed)
+        self.samples(row, column).iter().any(|sample| sample.noise.disturbed)
     }
 }

@@ -28,11 +28,7 @@ pub(crate) fn run(count: usize, order: Order, touch: bool, ops: u64) -> Timed {
     let order = free_order(order, count);
     let mut once = || {
         for slot in blocks.iter_mut() {
-            *slot = Some(if touch {
-                Block::touched(SIZE)
-            } else {
-                Block::malloc(SIZE)
-            });
+            *slot = Some(if touch { Block::touched(SIZE) } else { Block::malloc(SIZE) });
         }
         for &i in order.iter() {
             blocks[i as usize] = None;

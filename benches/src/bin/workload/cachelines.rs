@@ -19,10 +19,7 @@ pub(crate) fn run(threads: usize, scratch: bool, ops: u64) -> Timed {
     race(
         threads,
         |index| {
-            let gift = gifts[index]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let gift = gifts[index].lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(gift);
         },
         |_, ()| {

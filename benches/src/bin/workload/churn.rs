@@ -27,10 +27,7 @@ pub(crate) fn run(alive: usize, ops: u64) -> Timed {
             // SAFETY: every thread is joined before `job` goes, here or below.
             *slot = Some(unsafe { start(&raw const job, STACK) });
         }
-        running
-            .iter_mut()
-            .filter_map(Option::take)
-            .for_each(Handle::join);
+        running.iter_mut().filter_map(Option::take).for_each(Handle::join);
         ops
     })
 }

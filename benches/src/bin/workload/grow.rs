@@ -44,11 +44,7 @@ pub(crate) fn run(doubling: bool, ops: u64) -> Timed {
         let mut done = 0;
         while done < ops {
             let left = ops - done;
-            done += if doubling {
-                grow(left, |n| n * 2)
-            } else {
-                grow(left, |n| n + 1)
-            };
+            done += if doubling { grow(left, |n| n * 2) } else { grow(left, |n| n + 1) };
         }
         done
     })

@@ -30,10 +30,7 @@ struct Ring {
 impl Ring {
     fn new(filled: usize) -> Self {
         let items = core::array::from_fn(|i| i);
-        Self {
-            items: Mutex::new((items, 0, filled)),
-            arrived: Condvar::new(),
-        }
+        Self { items: Mutex::new((items, 0, filled)), arrived: Condvar::new() }
     }
 
     fn push(&self, item: usize) {
@@ -65,21 +62,15 @@ pub(crate) fn run(producers: usize, consumers: usize, ops: u64) -> Timed {
     let (filled, emptied) = (AtomicU64::new(0), AtomicU64::new(0));
     let fill = |rng: &mut Rng| {
         let number = empty.pop();
-        let mut blocks = crates[number]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        blocks
-            .iter_mut()
-            .for_each(|slot| *slot = Some(Tagged::new(sizes.draw(rng))));
+        let mut blocks = crates[number].lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.iter_mut().for_each(|slot| *slot = Some(Tagged::new(sizes.draw(rng))));
         drop(blocks);
         full.push(number);
         BLOCKS as u64
     };
     let clear = || {
         let number = full.pop();
-        let mut blocks = crates[number]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = crates[number].lock().unwrap_or_else(PoisonError::into_inner);
         blocks.iter_mut().for_each(|slot| *slot = None);
         drop(blocks);
         empty.push(number);

@@ -68,9 +68,7 @@ impl Block {
     #[inline(always)]
     pub(crate) fn resized(self, size: usize) -> Self {
         // SAFETY: we own the block; `into_raw` keeps it from being freed a second time.
-        Self(some(unsafe {
-            libc::realloc(self.into_raw().as_ptr().cast(), size)
-        }))
+        Self(some(unsafe { libc::realloc(self.into_raw().as_ptr().cast(), size) }))
     }
 
     #[inline(always)]
@@ -168,10 +166,7 @@ unsafe impl Send for Chain {}
 
 impl Chain {
     pub(crate) const fn new() -> Self {
-        Self {
-            head: None,
-            tail: None,
-        }
+        Self { head: None, tail: None }
     }
 
     /// Allocates a block of `size` bytes, at least 8, and writes every one of them.

@@ -78,14 +78,8 @@ pub(crate) fn run(keep: Keep, threads: usize) -> Waiting {
     waiting.await_at_least(threads);
     let rss_kib = rss_kib();
     end.add(1);
-    running
-        .iter_mut()
-        .filter_map(Option::take)
-        .for_each(Handle::join);
-    Waiting {
-        rss_kib,
-        asked_kib: asked.into_inner() >> 10,
-    }
+    running.iter_mut().filter_map(Option::take).for_each(Handle::join);
+    Waiting { rss_kib, asked_kib: asked.into_inner() >> 10 }
 }
 
 #[cfg(test)]

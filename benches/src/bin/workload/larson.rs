@@ -71,16 +71,8 @@ pub(crate) fn run(threads: usize, ops: u64) -> Timed {
     let lines = Table::new(threads, |index| {
         let mut rng = Rng::new(index);
         let slots = Table::new(SLOTS, |_| Some(Tagged::new(sizes.draw(&mut rng))));
-        let estate = Mutex::new(Estate {
-            rng,
-            slots,
-            left: generations,
-        });
-        Line {
-            estate,
-            sizes: &sizes,
-            steps,
-        }
+        let estate = Mutex::new(Estate { rng, slots, left: generations });
+        Line { estate, sizes: &sizes, steps }
     });
     timed(|| {
         lines.iter().for_each(begin);

@@ -73,16 +73,9 @@ fn run(row: &Row, ops: u64) -> Option<Timed> {
     let threads = row.threads;
     Some(match row.work {
         Work::Pair { size } => pair::run(size, threads, ops),
-        Work::Batch {
-            count,
-            order,
-            touch,
-        } => batch::run(count, order, touch, ops),
+        Work::Batch { count, order, touch } => batch::run(count, order, touch, ops),
         Work::Random { mix } => random::run(mix, threads, ops),
-        Work::Handover {
-            producers,
-            consumers,
-        } => handover::run(producers, consumers, ops),
+        Work::Handover { producers, consumers } => handover::run(producers, consumers, ops),
         Work::Larson => larson::run(threads, ops),
         Work::Mstress => mstress::run(threads, ops),
         Work::Rptest => rptest::run(threads, ops),

@@ -15,10 +15,7 @@ pub(crate) struct Timed {
 }
 
 fn cpu_ns(clock: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `clock_gettime` writes one timespec.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
@@ -35,11 +32,7 @@ pub(crate) fn timed(work: impl FnOnce() -> u64) -> Timed {
     let start = Instant::now();
     let ops = work();
     let wall_ns = since(start);
-    Timed {
-        wall_ns,
-        cpu_ns: cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - cpu,
-        ops,
-    }
+    Timed { wall_ns, cpu_ns: cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - cpu, ops }
 }
 
 /// Times `work` in `threads` threads, from the first that starts to the last that ends.

@@ -101,9 +101,7 @@ fn stress(index: usize, allocs: usize, board: &Board) -> u64 {
         }
         if made > 0 && rng.chance(25) {
             let slot = rng.below(made);
-            let ours = items[slot]
-                .take()
-                .map_or(core::ptr::null_mut(), Item::into_raw);
+            let ours = items[slot].take().map_or(core::ptr::null_mut(), Item::into_raw);
             let theirs = board[rng.below(BOARD)].swap(ours, Ordering::AcqRel);
             // SAFETY: only `into_raw` fills the board, and the swap made it ours alone.
             items[slot] = unsafe { Item::from_raw(theirs) };

@@ -12,10 +12,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) const fn new() -> Self {
-        Self {
-            bytes: [0; 1024],
-            len: 0,
-        }
+        Self { bytes: [0; 1024], len: 0 }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -64,13 +61,9 @@ fn field(path: &CStr, key: &str) -> u64 {
         usize::try_from(len).unwrap_or(0)
     };
     let text = core::str::from_utf8(&buffer[..len]).unwrap_or("");
-    let number = text.lines().find_map(|line| {
-        line.strip_prefix(key)?
-            .split_ascii_whitespace()
-            .next()?
-            .parse()
-            .ok()
-    });
+    let number = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.split_ascii_whitespace().next()?.parse().ok());
     number.unwrap_or_else(|| die("a field of /proc/self is missing: is /proc mounted?"))
 }
 
@@ -122,9 +115,7 @@ pub(crate) fn malloc_library() -> &'static str {
     if family.iter().any(|function| file_of(*function) != first) {
         return "mixed";
     }
-    first
-        .and_then(|name| name.to_str().ok())
-        .unwrap_or("unknown")
+    first.and_then(|name| name.to_str().ok()).unwrap_or("unknown")
 }
 
 #[cfg(test)]

@@ -8,11 +8,7 @@ pub(crate) struct Rng(u64);
 impl Rng {
     /// Different seeds give unrelated sequences.
     pub(crate) fn new(seed: usize) -> Self {
-        Self(
-            (seed as u64)
-                .wrapping_add(1)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        )
+        Self((seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     #[inline(always)]
@@ -91,10 +87,7 @@ mod tests {
             assert!((1..=1 << 20).contains(&size));
             above += usize::from(size > 32 << 10);
         }
-        assert!(
-            (300..700).contains(&above),
-            "{above} of 100000 draws lie in the tail"
-        );
+        assert!((300..700).contains(&above), "{above} of 100000 draws lie in the tail");
     }
 
     #[test]

@@ -23,10 +23,7 @@ struct Parcel {
 type Inbox = AtomicPtr<Parcel>;
 
 fn send(inbox: &Inbox, sizes: &Sizes, rng: &mut Rng) {
-    let parcel = Block::malloc(size_of::<Parcel>())
-        .into_raw()
-        .cast::<Parcel>()
-        .as_ptr();
+    let parcel = Block::malloc(size_of::<Parcel>()).into_raw().cast::<Parcel>().as_ptr();
     let blocks = core::array::from_fn(|_| Tagged::new(sizes.draw(rng)));
     let mut next = inbox.load(Ordering::Relaxed);
     // SAFETY: the parcel has room for one, and `malloc` aligns it.

@@ -48,15 +48,7 @@ pub(crate) fn sh6(threads: usize, ops: u64) -> Timed {
     let len = HELD / threads;
     race(
         threads,
-        |index| {
-            (
-                Buffer::new(len, |_| None),
-                Cycle {
-                    size: index * 97 % SIZE_MAX,
-                    left: 0,
-                },
-            )
-        },
+        |index| (Buffer::new(len, |_| None), Cycle { size: index * 97 % SIZE_MAX, left: 0 }),
         |_, (buffer, cycle)| {
             let (mut done, mut window) = (0, 0);
             while done < each {
@@ -66,10 +58,7 @@ pub(crate) fn sh6(threads: usize, ops: u64) -> Timed {
                 }
                 let (low, high) = (window, (window + len / 5).min(len));
                 buffer[..low].iter_mut().for_each(|slot| *slot = None);
-                buffer[high..]
-                    .iter_mut()
-                    .rev()
-                    .for_each(|slot| *slot = None);
+                buffer[high..].iter_mut().rev().for_each(|slot| *slot = None);
                 window = if high == len { 0 } else { high };
             }
             done

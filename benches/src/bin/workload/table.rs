@@ -70,10 +70,7 @@ impl<T> Drop for Table<T> {
         // SAFETY: the elements are initialised, dropped here once, and the mapping is ours.
         unsafe {
             core::ptr::drop_in_place(&raw mut **self);
-            libc::munmap(
-                self.base.as_ptr().cast(),
-                (self.len * size_of::<T>()).max(1),
-            );
+            libc::munmap(self.base.as_ptr().cast(), (self.len * size_of::<T>()).max(1));
         }
     }
 }

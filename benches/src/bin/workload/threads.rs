@@ -73,10 +73,7 @@ pub(crate) fn crew(threads: usize, work: impl Fn(usize) + Sync) {
     let job = || work(next.fetch_add(1, core::sync::atomic::Ordering::Relaxed));
     // SAFETY: all threads are joined below, before `job` goes.
     let mut handles = Table::new(threads, |_| Some(unsafe { start(&raw const job, 0) }));
-    handles
-        .iter_mut()
-        .filter_map(Option::take)
-        .for_each(Handle::join);
+    handles.iter_mut().filter_map(Option::take).for_each(Handle::join);
 }
 
 /// A counter that can be waited for: semaphore, latch and gate in one.
@@ -87,10 +84,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) const fn new(count: usize) -> Self {
-        Self {
-            count: Mutex::new(count),
-            changed: Condvar::new(),
-        }
+        Self { count: Mutex::new(count), changed: Condvar::new() }
     }
 
     pub(crate) fn add(&self, n: usize) {
