@@ -76,6 +76,7 @@ impl Arena {
     /// An arena of nobody, for statics. Zeroed memory is one, too.
     #[must_use]
     pub const fn new() -> Self {
+        #[allow(clippy::declare_interior_mutable_const, reason = "copied into each class")]
         const COUNTERS: ClassCounters = ClassCounters {
             refills: AtomicU64::new(0),
             refilled: AtomicU64::new(0),
@@ -170,6 +171,14 @@ impl Arena {
             0 => None,
             page => Some(PageId(page)),
         }
+    }
+
+    /// The first of the spans that are current and queued now, for validation: each is followed
+    /// by its `next`, the current one by none.
+    #[must_use]
+    pub fn listed(&self, class: SizeClass) -> [PageId; 2] {
+        let state = self.class(class);
+        [PageId(state.current.load(Acquire)), PageId(state.queue.load(Acquire) as u32)]
     }
 
     /// Whether the queue of `class` holds a span.

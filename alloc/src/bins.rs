@@ -19,7 +19,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 const EXACT: u32 = 16;
 const STEPS_LOG2: u32 = 3;
-const BINS: usize = 16 + 28 * (1 << STEPS_LOG2);
+/// Number of bins.
+pub const BINS: usize = 16 + 28 * (1 << STEPS_LOG2);
 const LOOK: usize = 8;
 
 /// The free runs of one kind of one page heap; its lock protects them.
@@ -32,7 +33,8 @@ pub struct Bins {
 }
 
 /// The bin in which runs of `pages` lie.
-const fn bin_of(pages: u32) -> usize {
+#[must_use]
+pub const fn bin_of(pages: u32) -> usize {
     if pages < EXACT {
         return pages as usize;
     }
@@ -137,6 +139,21 @@ impl Bins {
             at = span.run_following.load(Relaxed);
             Some(run)
         })
+    }
+
+    /// All runs, each with the bin that it is in.
+    pub fn runs<'a>(
+        &'a self,
+        region: &'a Region,
+    ) -> impl Iterator<Item = (usize, PageId, u32)> + use<'a> {
+        let in_bin = move |bin| self.in_bin(region, bin).map(move |(page, n)| (bin, page, n));
+        (0..BINS).flat_map(in_bin)
+    }
+
+    /// Whether the bit of `bin` says what its list says.
+    #[must_use]
+    pub fn bit_is_right(&self, bin: usize) -> bool {
+        (self.full[bin / 64] >> (bin % 64) & 1 == 1) == (self.heads[bin] != 0)
     }
 
     fn next_full(&self, from: usize) -> Option<usize> {

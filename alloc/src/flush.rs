@@ -110,7 +110,7 @@ impl<'a> Homeward<'a> {
         let base = self.heap.region.base().addr();
         let mut offset = low - base;
         let mut left = run.len();
-        debug_assert!(high - base < self.heap.region.len());
+        debug_assert!(high - base < self.heap.region.bytes());
         while left > 0 {
             let page = PageId::of_offset(offset);
             let index = object_index(self.class, offset & (PAGE - 1));

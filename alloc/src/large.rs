@@ -42,11 +42,19 @@ const NOTHING: Block = Block { address: null_mut(), zeroed: false };
 
 /// Pages for `bytes`, if any region could hold them.
 fn pages_for(heap: &Heap, bytes: usize) -> Option<u32> {
-    (bytes <= heap.region.len()).then(|| bytes.div_ceil(PAGE).max(1) as u32)
+    (bytes <= heap.region.bytes()).then(|| bytes.div_ceil(PAGE).max(1) as u32)
 }
 
-/// A block of `bytes` bytes at a multiple of `align`, a power of two. Null when memory ended.
+/// A block of `bytes` bytes at a multiple of `align`, a power of two. Null with `ENOMEM` when
+/// memory ended.
 pub fn alloc(heap: &Heap, bytes: usize, align: usize) -> Block {
+    let errno = os::ErrnoGuard::new();
+    let block = find(heap, bytes, align);
+    errno.allocated(block.address);
+    block
+}
+
+fn find(heap: &Heap, bytes: usize, align: usize) -> Block {
     let now_ms = os::now_ms();
     maintenance::tick(heap, now_ms);
     let Some(pages) = pages_for(heap, bytes) else {
@@ -99,6 +107,7 @@ fn free_as(heap: &Heap, page: PageId, kind: RunKind) {
 
 /// Makes the block at `page` hold `bytes` where it is: true if it now does.
 pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
+    let _errno = os::ErrnoGuard::new();
     let region = &heap.region;
     let Some(wanted) = pages_for(heap, bytes) else {
         return false;
@@ -128,6 +137,7 @@ pub fn relocate(heap: &Heap, page: PageId, bytes: usize) -> *mut u8 {
     if new.is_null() {
         return new;
     }
+    let _errno = os::ErrnoGuard::new();
     let old = heap.region.address(page);
     let used = heap.region.span(page).large_bytes().min(bytes.next_multiple_of(heap.os_page));
     if used >= MOVE_BYTES_MIN && MOVES.load(Relaxed) < MOVES_MAX {

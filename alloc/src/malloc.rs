@@ -11,16 +11,17 @@ use crate::config::{PAGE, SMALL_MAX};
 use crate::heap;
 use crate::ids::SizeClass;
 use crate::large;
+use crate::os;
 use crate::refill;
 use crate::size_class::{of_aligned, of_size};
 use crate::start;
-use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::ptr::with_exposed_provenance_mut;
 use rseq_sys::cs;
 
 /// The alignment of every block: that of `max_align_t`.
 pub const MIN_ALIGN: usize = 16;
 
-/// `size` bytes, aligned to 16; null when memory has ended. A size of 0 gives a block, too.
+/// `size` bytes, aligned to 16; null and `ENOMEM` when memory has ended. A size of 0 gives a block, too.
 #[inline(always)]
 #[must_use]
 #[allow(unsafe_code)]
@@ -44,7 +45,7 @@ fn elsewhere(size: usize) -> *mut u8 {
     if size <= SMALL_MAX {
         return refill::refill(of_size(size));
     }
-    start::heap().map_or(null_mut(), |heap| large::alloc(heap, size, 1).address)
+    start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
 }
 
 /// `size` bytes at a multiple of `align`, a power of two; null when memory has ended.
@@ -69,9 +70,9 @@ fn alloc_class(class: SizeClass) -> *mut u8 {
 fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
     // Blocks of more than one page's alignment are found inside larger runs, so both count.
     if size.checked_add(align).is_none_or(|sum| sum > isize::MAX as usize) {
-        return null_mut();
+        return os::no_memory();
     }
-    start::heap().map_or(null_mut(), |heap| large::alloc(heap, size, align).address)
+    start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, align).address)
 }
 
 /// `size` bytes of zero, aligned to `align`; null when memory has ended. Pages that are known
@@ -85,11 +86,11 @@ pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
         (alloc_aligned(size, align), false)
     } else {
         match start::heap() {
-            Ok(heap) if size <= isize::MAX as usize && align <= isize::MAX as usize => {
+            Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
                 let block = large::alloc(heap, size, align);
                 (block.address, block.zeroed)
             }
-            _ => return null_mut(),
+            _ => return os::no_memory(),
         }
     };
     if !address.is_null() && !zeroed {

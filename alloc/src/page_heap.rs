@@ -315,6 +315,18 @@ impl PageHeap {
         Some(zeroed)
     }
 
+    /// Shows the free runs to `f`, dirty and clean ones, with the deferred ones among them.
+    ///
+    /// # Errors
+    /// [`HeldByMe`] when the caller interrupted the lock's holder.
+    pub fn inspect<T>(
+        &self,
+        home: Home<'_>,
+        f: impl FnOnce(&Bins, &Bins) -> T,
+    ) -> Result<T, HeldByMe> {
+        self.locked(home, |runs| f(&runs.dirty, &runs.clean))
+    }
+
     /// Free pages that read as zero.
     #[must_use]
     pub fn clean_pages(&self, home: Home<'_>) -> usize {

@@ -25,10 +25,14 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Moves to another cid that a refill follows before it takes what the orphans have.
 const MOVES: usize = 64;
 
-/// An object of `class`, or null when memory has ended.
+/// An object of `class`, or null with `ENOMEM` when memory has ended.
 #[cold]
 #[inline(never)]
 pub fn refill(class: SizeClass) -> *mut u8 {
+    os::ErrnoGuard::new().allocated(fetch(class))
+}
+
+fn fetch(class: SizeClass) -> *mut u8 {
     let Ok(heap) = start::heap() else {
         return null_mut();
     };

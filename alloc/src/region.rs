@@ -166,7 +166,7 @@ impl Region {
     }
     /// Length of the region in bytes.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         (self.pages as usize) << PAGE_SHIFT
     }
     /// Bytes committed so far, metadata not counted.
@@ -233,7 +233,7 @@ impl Region {
     #[must_use]
     pub fn offset_of(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.base.addr());
-        (offset < self.len()).then_some(offset)
+        (offset < self.bytes()).then_some(offset)
     }
 
     /// The descriptor of `page`, which must have been handed out.

@@ -18,7 +18,7 @@ use crate::heap::{Heap, Source};
 use crate::ids::{ShardId, SizeClass};
 use crate::os::{self, OutOfMemory};
 use crate::size_class::SHARD_WORDS;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use numa_sys::policy;
 use rseq_sys::cs::{HEADERS, Header, INACTIVE, MISS};
 use rseq_sys::registration::{self, Owner};
@@ -177,6 +177,24 @@ impl<'a> Shard<'a> {
         Some(Header(self.headers?[class.index()].load(Ordering::Relaxed)))
     }
 
+    /// Calls `f` with each object of `class` that the shard holds. Only while nobody else
+    /// allocates is that what the shard held at any time; bounds are the caller's to check.
+    pub fn for_each_cached(&self, class: SizeClass, mut f: impl FnMut(usize)) {
+        let Some(header) = self.header(class) else { return };
+        let (begin, end) = (class.info().begin, class.info().begin + class.info().capacity_max);
+        let slots = self
+            .heap
+            .region
+            .shard_memory(self.heap.slot(self.arena.id()))
+            .wrapping_add(ARENA_BYTES)
+            .cast::<usize>();
+        for slot in begin..header.current().min(end) {
+            // SAFETY: a slot of the class, in the shard's memory, which is committed for ever.
+            let slot = unsafe { AtomicUsize::from_ptr(slots.wrapping_add(slot.into())) };
+            f(slot.load(Ordering::Relaxed));
+        }
+    }
+
     /// Whether this is a shard with headers, not the orphan arena alone.
     #[must_use]
     pub fn has_cache(&self) -> bool {
@@ -243,6 +261,12 @@ impl<'a> Shard<'a> {
 pub fn fence() -> bool {
     use rseq_sys::membarrier;
     membarrier::fence() || (membarrier::register() && membarrier::fence())
+}
+
+/// Whether somebody builds or drains shard `id` at this instant.
+#[must_use]
+pub fn is_busy(heap: &Heap, id: ShardId) -> bool {
+    heap.region.shard_state(id).load(Ordering::Acquire) == BUSY
 }
 
 /// All shards that are READY now.

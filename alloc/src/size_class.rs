@@ -188,7 +188,7 @@ static RECIPROCAL: [u32; HEADERS] = {
 pub fn of_size(size: usize) -> SizeClass {
     debug_assert!(size <= SMALL_MAX);
     // SAFETY: the table reaches to SMALL_MAX.
-    SizeClass(unsafe { *LOOKUP.get_unchecked((size + GRAIN - 1) / GRAIN) })
+    SizeClass(unsafe { *LOOKUP.get_unchecked((size + GRAIN - 1) >> GRAIN.ilog2()) })
 }
 
 /// The smallest class for `size` bytes whose objects are all aligned to `align`, a power of
@@ -254,22 +254,22 @@ mod tests {
     fn waste_is_bounded_as_documented() {
         for size in 1..=SMALL_MAX {
             let waste = of_size(size).info().size as usize - size;
-            let most = match size {
-                ..=512 => waste,
-                ..=4096 => 66,
-                ..=8192 => 118,
-                ..=16384 => 203,
-                _ => 143,
-            };
             let per_mille = waste * 1000 / (size + waste);
-            assert!(if size <= 512 { waste <= 15 } else { per_mille <= most }, "{size}: {waste}");
+            let bounded = match size {
+                0..=512 => waste <= 15,
+                513..=4096 => per_mille <= 66,
+                4097..=8192 => per_mille <= 118,
+                8193..=16384 => per_mille <= 203,
+                _ => per_mille <= 143,
+            };
+            assert!(bounded, "{size}: {waste}");
         }
     }
 
     #[test]
     fn object_arithmetic_agrees_with_division_everywhere() {
-        for class in 1..CLASSES {
-            let size = CLASS[class].size as usize;
+        for (class, info) in CLASS.iter().enumerate().skip(1) {
+            let size = info.size as usize;
             for offset in 0..PAGE {
                 assert_eq!(object_index(SizeClass(class as u8), offset), offset / size);
                 assert_eq!(is_object_start(class, offset), offset % size == 0);

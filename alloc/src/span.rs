@@ -112,6 +112,12 @@ impl Span {
         self.flag.swap(false, Ordering::SeqCst);
     }
 
+    /// Whether it is queued, current, or in somebody's possession.
+    #[must_use]
+    pub fn is_flagged(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
     /// What the page is to the page heap.
     #[must_use]
     pub fn run_kind(&self) -> RunKind {

@@ -129,11 +129,11 @@ pub fn address_space_limit() -> Option<usize> {
     (ok && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
 }
 
-/// The kernel's page size in bytes.
+/// The kernel's page size in bytes. From the auxiliary vector: `sysconf` would touch pages of
+/// libc that a small program otherwise never loads.
 #[must_use]
 pub fn page_size() -> usize {
-    // SAFETY: sysconf reads a constant.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+    auxv(libc::AT_PAGESZ) as usize
 }
 
 /// An entry of the auxiliary vector, 0 where absent.
@@ -262,6 +262,14 @@ pub fn set_errno(value: i32) {
     unsafe { *libc::__errno_location() = value };
 }
 
+/// Null, and the `errno` that C's allocation functions promise beside it.
+#[cold]
+#[must_use]
+pub fn no_memory() -> *mut u8 {
+    set_errno(libc::ENOMEM);
+    null_mut()
+}
+
 /// Puts `errno` back as it was: `free` must not change it (POSIX 2024, glibc 2.33).
 #[derive(Debug)]
 pub struct ErrnoGuard(i32);
@@ -271,6 +279,15 @@ impl ErrnoGuard {
     #[must_use]
     pub fn new() -> Self {
         Self(errno())
+    }
+
+    /// Ends an allocation that came to `address`: beside null, `errno` becomes `ENOMEM`.
+    #[inline]
+    pub fn allocated(mut self, address: *mut u8) -> *mut u8 {
+        if address.is_null() {
+            self.0 = libc::ENOMEM;
+        }
+        address
     }
 }
 

@@ -1,0 +1,12 @@
+//! What the linker is told of `libcidmalloc.so`.
+
+fn main() {
+    // nodelete: the kernel holds addresses of our code (descriptors of critical sections, by
+    // threads that wait for their turn), libc those of our fork handlers, the program our blocks.
+    // now: the loader binds lazily under its own lock, in which malloc must not have to wait.
+    // soname: programs linked with the library ask for it by this name, not by its path.
+    for option in ["-z,nodelete", "-z,now", "-soname,libcidmalloc.so"] {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,{option}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+}
