@@ -113,6 +113,12 @@ impl Arena {
     pub fn id(&self) -> ShardId {
         ShardId(self.id.load(Relaxed))
     }
+    /// Takes `bytes` off the books of [`Self::capacity_bytes`], no further than to 0: a drain, or
+    /// a thread that moved to another cid in between, may have closed them already.
+    pub fn unbook(&self, bytes: usize) {
+        let less = |now: usize| now.saturating_sub(bytes);
+        self.capacity_bytes.update(Relaxed, Relaxed, less);
+    }
     /// The state of `class`.
     #[inline]
     #[must_use]

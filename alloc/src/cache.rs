@@ -60,7 +60,7 @@ pub fn adjust(shard: &Shard<'_>, class: SizeClass, miss: Miss) -> usize {
     let bytes = (wanted - capacity) as usize * info.size as usize;
     let shape = u32::from(header.current()) | u32::from(info.begin + wanted) << 16;
     if !reshape(shard, class, header, shape) {
-        shard.arena.capacity_bytes.fetch_sub(bytes, Relaxed);
+        shard.arena.unbook(bytes);
         return capacity as usize;
     }
     wanted as usize
@@ -119,7 +119,7 @@ fn shrink(shard: &Shard<'_>, class: SizeClass) {
         && reshape(shard, class, header, shape)
     {
         let bytes = (capacity - new) as usize * info.size as usize;
-        shard.arena.capacity_bytes.fetch_sub(bytes, Relaxed);
+        shard.arena.unbook(bytes);
     }
 }
 

@@ -145,8 +145,12 @@ pub fn relocate(heap: &Heap, page: PageId, bytes: usize) -> *mut u8 {
         // SAFETY: two runs in use of at least `used` bytes each, whole kernel pages; the old
         // one is the caller's to give up, the new one nobody has seen.
         if unsafe { os::move_pages(old, new, used) } {
-            let whole = used == heap.region.span(page).large_bytes();
-            free_as(heap, page, if whole { RunKind::Clean } else { RunKind::Dirty });
+            // What lies behind the usable bytes did not move, and may be an earlier user's.
+            let run = (heap.region.span(page).run_pages.load(Relaxed) as usize) << PAGE_SHIFT;
+            let (rest, len) = (old.wrapping_add(used), run - used);
+            // SAFETY: the end of the run that is given up here, whole kernel pages.
+            let clean = len == 0 || unsafe { os::purge(rest, len) };
+            free_as(heap, page, if clean { RunKind::Clean } else { RunKind::Dirty });
             return new;
         }
     }

@@ -66,5 +66,6 @@ pub mod start;
 pub mod stats;
 pub mod supply;
 pub mod validate;
+pub mod violation;
 
 pub use global_alloc::CidAlloc;

@@ -150,8 +150,11 @@ impl PageHeap {
     /// Keeps `pages` of a run of `length`, which is in no bin, and returns the rest to `bins`.
     fn split(&self, region: &Region, bins: &mut Bins, page: PageId, length: u32, pages: u32) {
         if length > pages {
+            let rest = page.plus(pages);
+            let stamp = region.span(page).run_stamp.load(Ordering::Relaxed);
+            region.span(rest).run_stamp.store(stamp, Ordering::Relaxed);
             // The rest cannot touch a run of its kind: the whole run did not.
-            bins.insert(region, page.plus(pages), length - pages);
+            bins.insert(region, rest, length - pages);
         }
         mark_busy(region, page, pages);
     }

@@ -116,7 +116,18 @@ impl Region {
     /// # Errors
     /// [`OutOfMemory`] when not even a small one can be had.
     pub fn reserve(nodes: usize, shards: usize) -> Result<Self, OutOfMemory> {
-        let mut bytes = first_try();
+        Self::reserve_at_most(first_try(), nodes, shards)
+    }
+
+    /// As [`Self::reserve`], but no more than `bytes`, a multiple of the page.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn reserve_at_most(
+        mut bytes: usize,
+        nodes: usize,
+        shards: usize,
+    ) -> Result<Self, OutOfMemory> {
         loop {
             let layout = Layout::new(bytes, nodes, shards);
             match os::reserve(layout.total) {

@@ -131,9 +131,10 @@ impl<'a> Shard<'a> {
         for header in shard.headers? {
             header.store(INACTIVE.0, Ordering::Relaxed);
         }
-        state.store(READY, Ordering::Release);
         let headers = memory.wrapping_add(ARENA_BYTES).cast::<u64>();
+        // Before READY: whoever drains takes what stands here for the shard's headers.
         shard.table_entry(id).store(headers, Ordering::Release);
+        state.store(READY, Ordering::Release);
         Some(shard)
     }
 
@@ -170,11 +171,13 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The header of `class` as it is now, if this is a shard with headers.
+    /// The header of `class` as it is now, if this is a shard with headers. Those of a shard
+    /// that was drained meanwhile are gone: zero, which no header ever is.
     #[inline]
     #[must_use]
     pub fn header(&self, class: SizeClass) -> Option<Header> {
-        Some(Header(self.headers?[class.index()].load(Ordering::Relaxed)))
+        let header = Header(self.headers?[class.index()].load(Ordering::Relaxed));
+        (header.shape() != 0).then_some(header)
     }
 
     /// Calls `f` with each object of `class` that the shard holds. Only while nobody else

@@ -23,6 +23,10 @@ fn refuse() -> *mut u8 {
 /// `size` bytes at a multiple of `align`, rounded up to a power of two.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut u8 {
+    rounded_up(align, size)
+}
+
+pub(crate) fn rounded_up(align: usize, size: usize) -> *mut u8 {
     match align.checked_next_power_of_two() {
         Some(align) => malloc::alloc_aligned(size, align),
         None => refuse(),
@@ -61,12 +65,20 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut u8, align: usize, size: u
 /// `size` bytes at the beginning of a kernel page.
 #[unsafe(no_mangle)]
 pub extern "C" fn valloc(size: usize) -> *mut u8 {
+    paged(size)
+}
+
+pub(crate) fn paged(size: usize) -> *mut u8 {
     malloc::alloc_aligned(size, os::page_size().max(MIN_ALIGN))
 }
 
 /// As `valloc`, the size rounded up to whole pages.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: usize) -> *mut u8 {
+    whole_pages(size)
+}
+
+pub(crate) fn whole_pages(size: usize) -> *mut u8 {
     let page = os::page_size().max(MIN_ALIGN);
     match size.checked_next_multiple_of(page) {
         Some(size) => malloc::alloc_aligned(size, page),

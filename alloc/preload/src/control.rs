@@ -13,13 +13,9 @@
 //! Free pages that are not backed cost nothing and count nowhere. The numbers are a walk over
 //! the heap, approximate while other threads allocate.
 
-use cidalloc::check::Line;
-use cidalloc::heap;
 use cidalloc::os::ErrnoGuard;
-use cidalloc::size_class::CLASS;
 use cidalloc::stats::{self, Snapshot};
-use cidalloc::{maintenance, size_class};
-use core::fmt::{self, Write};
+use cidalloc::{heap, maintenance};
 
 /// `struct mallinfo` (of `int`) and `struct mallinfo2` (of `size_t`).
 #[repr(C)]
@@ -38,6 +34,11 @@ pub struct Mallinfo<T> {
 }
 
 impl Mallinfo<usize> {
+    pub(crate) fn now() -> Self {
+        let _errno = ErrnoGuard::new();
+        heap::started().map_or_else(Self::default, |heap| Self::of(&Snapshot::take(heap)))
+    }
+
     fn of(now: &Snapshot) -> Self {
         let fordblks = now.cached_bytes + now.free_in_spans_bytes + now.dirty_bytes;
         Self {
@@ -55,7 +56,7 @@ impl Mallinfo<usize> {
     }
 
     /// Numbers above those of `int` wrap, as glibc's do.
-    fn wrapped(self) -> Mallinfo<i32> {
+    pub(crate) fn wrapped(self) -> Mallinfo<i32> {
         Mallinfo {
             arena: self.arena as i32,
             ordblks: self.ordblks as i32,
@@ -74,14 +75,13 @@ impl Mallinfo<usize> {
 /// The heap in numbers; all 0 while nothing was allocated.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo2() -> Mallinfo<usize> {
-    let _errno = ErrnoGuard::new();
-    heap::started().map_or_else(Mallinfo::default, |heap| Mallinfo::of(&Snapshot::take(heap)))
+    Mallinfo::now()
 }
 
-/// [`mallinfo2`] in numbers that wrap at 2³².
+/// [`mallinfo2`](mallinfo2()) in numbers that wrap at 2³².
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo() -> Mallinfo<i32> {
-    mallinfo2().wrapped()
+    Mallinfo::now().wrapped()
 }
 
 /// Writes the library's statistics to standard error.
@@ -112,24 +112,14 @@ mod parameter {
 /// blocks filled to find mistakes must learn that they are not.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallopt(parameter: i32, value: i32) -> i32 {
+    set(parameter, value)
+}
+
+pub(crate) fn set(parameter: i32, value: i32) -> i32 {
     match parameter {
         parameter::PERTURB => i32::from(value == 0),
         parameter::MXFAST..=parameter::KEEP => 1,
         parameter::ARENA_MAX..=parameter::TRIM_THRESHOLD => 1,
         _ => 0,
-    }
-}
-
-/// A stream of C's library.
-struct Stream {
-    file: *mut libc::FILE,
-    failed: bool,
-}
-
-impl Write for Stream {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: the stream is open by the promise of malloc_info's caller.
-        let written = unsafe { libc::fwrite(s.as_ptr().cast(), 1, s.len(), self.file) };
-        if written == s.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }

@@ -44,6 +44,11 @@ pub unsafe extern "C" fn cfree(block: *mut u8) {
 /// second: nothing called from here may be one of the exported names.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut u8 {
+    zeroed(count, size)
+}
+
+#[inline]
+pub(crate) fn zeroed(count: usize, size: usize) -> *mut u8 {
     match count.checked_mul(size) {
         Some(bytes) => malloc::alloc_zeroed(bytes, MIN_ALIGN),
         None => os::no_memory(),
@@ -75,7 +80,7 @@ pub unsafe extern "C" fn reallocarray(block: *mut u8, count: usize, size: usize)
 
 /// # Safety
 /// As [`realloc`](realloc()).
-unsafe fn resize(block: *mut u8, size: usize) -> *mut u8 {
+pub(crate) unsafe fn resize(block: *mut u8, size: usize) -> *mut u8 {
     if block.is_null() {
         return malloc::alloc(size);
     }

@@ -1,50 +1,100 @@
-//! `libcidmalloc.so`: the C names of the allocator.
+//! `libcidmalloc.so`: the allocator under the names that C and C++ programs call, for
+//! `LD_PRELOAD` or for linking before libc.
+//!
+//! ```text
+//!  family.rs      malloc free calloc realloc reallocarray cfree
+//!  aligned.rs     posix_memalign aligned_alloc memalign valloc pvalloc
+//!  sized.rs       free_sized free_aligned_sized malloc_usable_size
+//!  control.rs     malloc_trim malloc_stats mallinfo mallinfo2 mallopt
+//!  info.rs        malloc_info
+//!  cxx.rs         operator delete, operator delete[] (twelve forms; new is libstdc++'s)
+//!  libc_names.rs  __libc_malloc and glibc's other second names
+//! ```
+//!
+//! These are all; no other symbol leaves the library. Each is thread-safe.
+//!
+//! # Sizes and errors
+//!
+//! - A size of 0 gives a block that no other live block shares. `realloc` of a block to 0 frees
+//!   it and returns null, as glibc does.
+//! - Null comes with `errno` `ENOMEM`: when memory has ended, for sizes above `PTRDIFF_MAX`, and
+//!   for products that overflow. What was to be resized is then as it was. Odd alignments:
+//!   see `aligned.rs`.
+//! - Success leaves `errno` as it was, and so does every way of freeing, whatever the kernel
+//!   said meanwhile (POSIX 2024 asks it of `free` alone).
+//! - A pointer that is not a live block's ends the process with one line on standard error.
+//!
+//! # Processes and signals
+//!
+//! - `fork`: at any time, from any thread; parent and child both go on allocating. The handlers
+//!   are registered when the heap starts, so they run outside of those of the program: last
+//!   before the fork, first after it.
+//! - `vfork`, and `clone` that shares memory without being a thread: the child must not allocate
+//!   before `exec`, as POSIX says. It runs without a registration of its own in its parent's
+//!   thread area. `posix_spawn` keeps to that.
+//! - Signal handlers: `malloc` is not async-signal-safe, by POSIX and here. A handler that
+//!   allocates all the same does not wait for a lock that the thread it interrupted holds; it
+//!   may get null where there was memory.
+//! - The heap starts at the first call, from whatever constructor it comes, or when the loader
+//!   starts the library: before the program has threads. The library is never unloaded.
 #![no_std]
-#![allow(missing_docs, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
-use cidalloc::{free as f, malloc as m, realloc as r};
+
+pub mod aligned;
+pub mod control;
+pub mod cxx;
+pub mod family;
+pub mod info;
+pub mod libc_names;
+pub mod sized;
+
+use cidalloc::check::die;
+use cidalloc::os::ErrnoGuard;
+use cidalloc::start;
+use core::panic::PanicInfo;
+
+/// What the loader calls before the constructors of what depends on this library.
+#[used]
+// SAFETY: the section is an array of pointers to functions that the loader calls with the
+// program's arguments, which this one ignores.
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = at_start;
+
+extern "C" fn at_start() {
+    // Programs begin with errno 0.
+    let _errno = ErrnoGuard::new();
+    // Without memory now, the first call tries again, and tells its caller.
+    let _ = start::heap();
+    cxx::start();
+}
+
+/// A mistake of the library. Nothing may unwind into C.
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    cidalloc::os::abort()
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn malloc(n: usize) -> *mut u8 {
-    m::alloc(n)
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn free(p: *mut u8) {
-    unsafe { f::free(p) }
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn calloc(a: usize, b: usize) -> *mut u8 {
-    let n = a.wrapping_mul(b);
-    m::alloc_zeroed(n, 16)
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn realloc(p: *mut u8, n: usize) -> *mut u8 {
-    if p.is_null() {
-        return m::alloc(n);
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(at) => die(format_args!("mistake in the library, {at}: {}", info.message())),
+        None => die(format_args!("mistake in the library: {}", info.message())),
     }
-    if n == 0 {
-        unsafe { f::free(p) };
-        return core::ptr::null_mut();
-    }
-    unsafe { r::realloc(p, n) }
 }
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_memalign(o: *mut *mut u8, a: usize, n: usize) -> i32 {
-    let p = m::alloc_aligned(n, a);
-    unsafe { *o = p };
-    0
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn aligned_alloc(a: usize, n: usize) -> *mut u8 {
-    m::alloc_aligned(n, a)
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn memalign(a: usize, n: usize) -> *mut u8 {
-    m::alloc_aligned(n, a)
-}
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn malloc_usable_size(p: *mut u8) -> usize {
-    f::usable_size(p)
-}
+
+// The compiled `core` names the function that the unwinder asks about each of its frames.
+// Unwinding happens through this library when a thread is cancelled while `malloc_info` writes:
+// it goes on (8 is _URC_CONTINUE_UNWIND), since there is nothing of ours to clean up. Hidden, so
+// that it is not taken for that of a Rust program.
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    ".type rust_eh_personality, @function",
+    "rust_eh_personality: mov eax, 8",
+    "ret",
+    ".size rust_eh_personality, . - rust_eh_personality",
+);
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    ".type rust_eh_personality, %function",
+    "rust_eh_personality: mov w0, #8",
+    "ret",
+    ".size rust_eh_personality, . - rust_eh_personality",
+);

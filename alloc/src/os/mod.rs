@@ -178,7 +178,7 @@ pub fn futex_wake(word: &AtomicU64) {
 }
 
 /// Blocks all signals of the calling thread until dropped.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "libc's signal sets have none by default")]
 pub struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
