@@ -187,8 +187,7 @@ fn live(face: &impl Face, board: &Board, deadline: Instant, life: u64, churn: bo
             // A burst of one size: fills and empties whole spans.
             let layout = core::alloc::Layout::from_size_align(1 + random.below(1024), 8);
             let layout = layout.expect("a power of two");
-            let burst: Vec<_> =
-                (0..3000).map(|_| Block::new(face, layout, &mut random)).collect();
+            let burst: Vec<_> = (0..3000).map(|_| Block::new(face, layout, &mut random)).collect();
             burst.into_iter().for_each(|block| block.free(face, &mut random));
         }
         if churn && random.one_in(300) {

@@ -6,11 +6,14 @@
 
 use crate::blocks::{Face, Random};
 use core::alloc::Layout;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
 static SLOTS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 static HANDLED: AtomicU64 = AtomicU64::new(0);
+/// Threads in the handler.
+static INSIDE: AtomicU64 = AtomicU64::new(0);
+static STOPPED: AtomicBool = AtomicBool::new(false);
 static ACT: OnceLock<fn(u64)> = OnceLock::new();
 const MAGIC: usize = 0x5a5a_1234_5678_9abc;
 
@@ -64,10 +67,13 @@ fn put(face: &impl Face, i: usize, size: usize, random: &mut Random) {
 extern "C" fn handler(_signal: i32) {
     // SAFETY: the thread's own errno, put back below.
     let errno = unsafe { *libc::__errno_location() };
-    let n = HANDLED.fetch_add(1, Ordering::Relaxed);
-    if let Some(act) = ACT.get() {
-        act(n);
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    if !STOPPED.load(Ordering::SeqCst)
+        && let Some(act) = ACT.get()
+    {
+        act(HANDLED.fetch_add(1, Ordering::Relaxed));
     }
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
 }
@@ -95,8 +101,11 @@ pub(crate) fn start<F: Face + 'static>(face: &'static F) {
 /// Stops the timer, frees the handler's blocks, and says how often it ran.
 pub(crate) fn stop(face: &impl Face) -> u64 {
     set_timer(0);
-    // One may be pending; sleeping lets it come.
-    std::thread::sleep(core::time::Duration::from_millis(20));
+    // One may be pending, or be handled by a thread that was preempted in it.
+    STOPPED.store(true, Ordering::SeqCst);
+    while INSIDE.load(Ordering::SeqCst) != 0 {
+        std::thread::yield_now();
+    }
     let mut random = Random(0);
     for i in 0..SLOTS.len() {
         put(face, i, 0, &mut random);

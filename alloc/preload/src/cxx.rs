@@ -1,4 +1,4 @@
-//! C++'s `operator delete`, in all standard forms, a few nanoseconds nearer than libstdc++'s.
+//! C++'s `operator delete`, in all standard forms: a few jumps less than through libstdc++'s.
 //!
 //! ```text
 //!  form                     goes to                 libstdc++'s own definitions do the same;
