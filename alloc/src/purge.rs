@@ -33,7 +33,11 @@ pub fn purge_due(heap: &Heap, index: usize, now_ms: u64) {
 pub fn limit_dirty(heap: &Heap, index: usize) {
     let (page_heap, home) = heap.page_heap(index);
     let dirty = page_heap.counters.dirty_pages.load(Relaxed);
-    let limit = DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed);
+    let limit = match heap.options.decay_ms {
+        // Asked to keep nothing.
+        0 => 0,
+        _ => DIRTY_PAGES_MIN + page_heap.counters.busy_pages.load(Relaxed),
+    };
     if dirty > limit {
         core::hint::cold_path();
         let due = heap.stamp(os::now_ms()).wrapping_sub(PERIODS);

@@ -1,8 +1,9 @@
 //! Environments of all kinds, against a plain reading of the options' table.
 
 use cidalloc::options::{Options, TABLE};
+use core::ffi::CStr;
 use proptest::prelude::*;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 /// Leaked, since environments live for ever.
 fn leak(entry: &[u8]) -> &'static CStr {

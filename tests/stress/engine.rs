@@ -43,7 +43,7 @@ fn number(name: &str, default: u64) -> u64 {
 type Board = [Mutex<Option<Block>>];
 
 /// Runs as the environment says. `knows_all`: nobody else has blocks of this heap.
-pub(crate) fn run(face: &'static (impl Face + Sync), knows_all: bool) {
+pub(crate) fn run(face: &'static impl Face, knows_all: bool) {
     SEED.store(number("STRESS_SEED", 1), Relaxed);
     // A panic, of a debug assertion of the allocator for one, says what it is and ends all.
     std::panic::set_hook(Box::new(|info| fail!("{info}\n{}", Backtrace::force_capture())));
