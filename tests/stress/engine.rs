@@ -253,6 +253,7 @@ fn set_affinity(n: usize) {
 
 /// The child has one thread, and whatever state the others were in.
 fn fork_once(face: &impl Face, heap: &Heap, board: &Board) {
+    let paused = signals::Paused::new();
     // SAFETY: the child uses the allocator, which is what is tested, and `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -279,6 +280,7 @@ fn fork_once(face: &impl Face, heap: &Heap, board: &Board) {
         // SAFETY: ends the process without the parent's exit handlers.
         unsafe { libc::_exit(0) };
     }
+    drop(paused);
     if child < 0 {
         // Memory for another copy of everything is not the allocator's to have.
         return;

@@ -98,14 +98,33 @@ pub(crate) fn start<F: Face + 'static>(face: &'static F) {
     set_timer(1000);
 }
 
+/// Keeps handlers out until dropped, of all threads.
+///
+/// `fork` takes the heap's locks and then those of libc. A handler that interrupted somebody in
+/// libc and waits for the heap would wait for ever: allocating in handlers is at one's own risk.
+pub(crate) struct Paused;
+
+impl Paused {
+    pub(crate) fn new() -> Self {
+        STOPPED.store(true, Ordering::SeqCst);
+        while INSIDE.load(Ordering::SeqCst) != 0 {
+            std::thread::yield_now();
+        }
+        Self
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        STOPPED.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Stops the timer, frees the handler's blocks, and says how often it ran.
 pub(crate) fn stop(face: &impl Face) -> u64 {
     set_timer(0);
     // One may be pending, or be handled by a thread that was preempted in it.
-    STOPPED.store(true, Ordering::SeqCst);
-    while INSIDE.load(Ordering::SeqCst) != 0 {
-        std::thread::yield_now();
-    }
+    core::mem::forget(Paused::new());
     let mut random = Random(0);
     for i in 0..SLOTS.len() {
         put(face, i, 0, &mut random);
