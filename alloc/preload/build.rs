@@ -8,5 +8,8 @@ fn main() {
     for option in ["-z,nodelete", "-z,now", "-soname,libcidmalloc.so"] {
         println!("cargo:rustc-cdylib-link-arg=-Wl,{option}");
     }
+    // In a build of the whole workspace another package's features make the libc crate leave
+    // the C library to std, which this library has not.
+    println!("cargo:rustc-cdylib-link-arg=-lc");
     println!("cargo:rerun-if-changed=build.rs");
 }

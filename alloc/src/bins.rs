@@ -166,18 +166,28 @@ impl Bins {
         Some(word * 64 + bits.trailing_zeros() as usize)
     }
 
-    /// Takes out one run that satisfies `wanted`, longest bins first. Returns its length.
-    pub fn take_where(
+    /// Takes out, in one pass, all runs that are `due`, and the longest ones while more than
+    /// `keep_pages` are left. They are busy then, and chained through `run_following`.
+    pub fn take_chain(
         &mut self,
         region: &Region,
-        mut wanted: impl FnMut(PageId) -> bool,
-    ) -> Option<(PageId, u32)> {
-        let found = (0..BINS)
-            .rev()
-            .filter(|&bin| self.heads[bin] != 0)
-            .flat_map(|bin| self.in_bin(region, bin))
-            .find(|&(page, _)| wanted(page))?;
-        Some((found.0, self.remove(region, found.0)))
+        keep_pages: usize,
+        due: impl Fn(PageId) -> bool,
+    ) -> PageId {
+        let mut chain = PageId::NONE;
+        for bin in (0..BINS).rev() {
+            let mut at = PageId(self.heads[bin]);
+            while at != PageId::NONE {
+                let page = at;
+                at = PageId(region.span(page).run_following.load(Relaxed));
+                if self.pages > keep_pages || due(page) {
+                    self.remove(region, page);
+                    region.span(page).run_following.store(chain.0, Relaxed);
+                    chain = page;
+                }
+            }
+        }
+        chain
     }
 }
 

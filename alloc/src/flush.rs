@@ -55,6 +55,13 @@ pub fn send_home(heap: &Heap, class: SizeClass, objects: &[usize]) {
     home.finish();
 }
 
+/// The barrier of BIT-THEN-FLAG after an atomic operation: on x86-64 that is one already.
+#[inline(always)]
+fn full_barrier() {
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(Ordering::SeqCst);
+}
+
 /// How many objects from the first on are neighbours, each one right after or right before
 /// the last.
 fn run_length(objects: &[usize], size: usize) -> usize {
@@ -114,7 +121,8 @@ impl<'a> Homeward<'a> {
         while left > 0 {
             let page = PageId::of_offset(offset);
             let index = object_index(self.class, offset & (PAGE - 1));
-            let objects = self.class.info().objects as usize;
+            let (objects, size) =
+                (self.class.info().objects as usize, self.class.info().size as usize);
             if index >= objects {
                 misuse(Misuse::Foreign, base + offset);
             }
@@ -122,9 +130,12 @@ impl<'a> Homeward<'a> {
             let mask = u64::MAX >> (64 - count) << (index % 64);
             self.add_share(page, (index / 64) as u32, mask);
             left -= count;
-            offset += count * self.class.info().size as usize;
+            offset += count * size;
             if index + count == objects {
-                // A run goes on at the next page's beginning, or there is none.
+                // A run goes on at the next page's beginning, if objects end where pages do.
+                if left > 0 && objects * size != PAGE {
+                    misuse(Misuse::Foreign, base + offset);
+                }
                 offset = offset.next_multiple_of(PAGE);
             }
         }
@@ -159,22 +170,25 @@ impl<'a> Homeward<'a> {
         } else {
             None
         };
-        let before = match local {
+        // The other bitmap's word counts for emptiness: some objects of a word may come home by
+        // sections, and others by atomics.
+        let (before, other) = match local {
             Some(before) => {
                 self.visit(page);
-                before
+                (before, bits.remote(i).load(Ordering::Relaxed))
             }
             None => {
                 let before = bits.remote(i).fetch_or(mask, Ordering::SeqCst);
+                full_barrier();
                 self.queue_if_unqueued(page);
-                before
+                (before, bits.local(i))
             }
         };
         if before & mask != 0 {
             self.double_free(page, word, before & mask);
         }
         let full = full_word(self.class.info().objects as usize, i);
-        if before | mask == full && bits.all_free() {
+        if before | other | mask == full && bits.all_free() {
             self.note_empty(page);
         }
     }

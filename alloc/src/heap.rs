@@ -26,8 +26,9 @@ use crate::page_heap::{Home, PageHeap};
 use crate::region::Region;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use numa_sys::policy::BindMode;
+use rseq_sys::area::thread_pointer;
 use rseq_sys::cs::{Anchor, MISS};
 use rseq_sys::registration::{self, Owner, Registration};
 use rseq_sys::{abi, membarrier};
@@ -85,9 +86,10 @@ pub fn small(size: usize) -> Option<&'static Anchor> {
 #[inline(always)]
 #[must_use]
 pub fn locate(address: usize) -> Option<(usize, usize, &'static Anchor)> {
+    let len = HOT.len.load(Ordering::Acquire);
     // SAFETY: the constants are zero or published; a zero length refuses every offset.
     let constants = unsafe { &*HOT.constants.get() };
-    if address.wrapping_sub(constants.base) >= HOT.len.load(Ordering::Acquire) {
+    if address.wrapping_sub(constants.base) >= len {
         return None;
     }
     // SAFETY: published, since the length is not 0; the page map has an entry for each page of
@@ -169,10 +171,18 @@ static HEAP: Cell =
     Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
 static ORPHANS: Arena = Arena::new();
-/// Somebody does maintenance.
-pub static MAINTAINED: AtomicBool = AtomicBool::new(false);
+/// Thread pointer of who does maintenance, or 0.
+pub static MAINTAINER: AtomicUsize = AtomicUsize::new(0);
+/// State of a shard that never was, see [`crate::shard`].
+pub const SHARD_ABSENT: u8 = 0;
+/// State of a shard that is being built or drained.
+pub const SHARD_BUSY: u8 = 1;
 /// Shards drained since the start.
 pub static DRAINS: AtomicU64 = AtomicU64::new(0);
+/// Thread pointer of who is forking, or 0.
+static FORKER: AtomicUsize = AtomicUsize::new(0);
+/// Forks by that thread's signal handlers above that fork.
+static FORK_DEPTH: AtomicUsize = AtomicUsize::new(0);
 /// Page heaps whose locks the fork in progress took, a bit each.
 static FORK_LOCKS: AtomicU64 = AtomicU64::new(0);
 
@@ -211,7 +221,7 @@ fn start() -> Result<&'static Heap, OutOfMemory> {
         if HEAP.state.compare_exchange(NONE, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             break;
         }
-        core::hint::spin_loop();
+        os::yield_now();
     }
     match Heap::build() {
         Ok(heap) => {
@@ -240,12 +250,14 @@ impl Heap {
         let feature_size = os::auxv(abi::AT_RSEQ_FEATURE_SIZE) as u32;
         let registration = registration::detect(feature_size);
         let source = choose_source(options.cid, &registration);
-        // Without the kernel's node number beside the cid there is one row of shards.
-        let nodes = if registration.has_mm_cid && source != Source::Cpu {
-            numa_sys::topology::possible_nodes().map_or(1, |n| n as usize)
-        } else {
-            1
+        // The kernel writes node numbers beside its cids whether or not we know how many there
+        // can be; where sysfs does not say, CPU numbers are the ids of which all are known.
+        let known_nodes = numa_sys::topology::possible_nodes();
+        let source = match (source, known_nodes) {
+            (Source::Kernel, None) => Source::Cpu,
+            _ => source,
         };
+        let nodes = if source == Source::Kernel { known_nodes.unwrap_or(1) as usize } else { 1 };
         let cids = numa_sys::topology::possible_cpus()
             .map_or_else(os::cpu_mask_bits, |n| n as usize)
             .min(rseq_sys::cs::CIDS_PER_NODE);
@@ -381,6 +393,12 @@ fn choose_source(wanted: CidSource, registration: &Registration) -> Source {
 /// instant, so fork needs nothing else.
 extern "C" fn before_fork() {
     let Some(heap) = started() else { return };
+    let me = thread_pointer();
+    if FORKER.load(Ordering::Relaxed) == me {
+        // A handler forks between the two calls of the fork it interrupted, which keeps them.
+        FORK_DEPTH.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
     let mut taken = 0;
     for (i, page_heap) in PAGE_HEAPS[..heap.page_heaps()].iter().enumerate() {
         if page_heap.before_fork() {
@@ -388,19 +406,39 @@ extern "C" fn before_fork() {
         }
     }
     FORK_LOCKS.store(taken, Ordering::Relaxed);
-}
-
-extern "C" fn after_fork_in_child() {
-    after_fork();
-    // Who was at it in the parent is not here.
-    MAINTAINED.store(false, Ordering::Relaxed);
+    FORKER.store(me, Ordering::Relaxed);
 }
 
 extern "C" fn after_fork() {
+    if FORKER.load(Ordering::Relaxed) != thread_pointer() {
+        return;
+    }
+    if FORK_DEPTH.load(Ordering::Relaxed) > 0 {
+        FORK_DEPTH.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    FORKER.store(0, Ordering::Relaxed);
     let taken = FORK_LOCKS.swap(0, Ordering::Relaxed);
     for (i, page_heap) in PAGE_HEAPS.iter().enumerate().rev() {
         if taken & 1 << i != 0 {
             page_heap.after_fork();
+        }
+    }
+}
+
+extern "C" fn after_fork_in_child() {
+    after_fork();
+    let Some(heap) = started() else { return };
+    if MAINTAINER.load(Ordering::Relaxed) == thread_pointer() {
+        // This thread forks from a handler above its own maintenance, and will go on with it.
+        return;
+    }
+    // Who maintained, built or drained in the parent is not here to end it.
+    MAINTAINER.store(0, Ordering::Relaxed);
+    for id in heap.ids() {
+        let state = heap.region.shard_state(id);
+        if state.load(Ordering::Relaxed) == SHARD_BUSY {
+            state.store(SHARD_ABSENT, Ordering::Relaxed);
         }
     }
 }

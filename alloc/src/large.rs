@@ -21,13 +21,7 @@ use crate::shard::Shard;
 use crate::size_class::{LARGE, LARGE_BODY};
 use crate::span::RunKind;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// From this many bytes on, growing moves page tables instead of bytes.
-const MOVE_BYTES_MIN: usize = 1 << 20;
-/// Moves made at most: each may split mappings, of which a process has some 65,000.
-const MOVES_MAX: u32 = 4096;
-static MOVES: AtomicU32 = AtomicU32::new(0);
+use core::sync::atomic::Ordering::Relaxed;
 
 /// A block handed out, and whether it reads as zero.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +60,12 @@ fn find(heap: &Heap, bytes: usize, align: usize) -> Block {
     };
     let shard = Shard::current(heap);
     let (page_heap, home) = heap.page_heap(shard.heap_index());
-    let Ok(run) = page_heap.alloc(home, total) else {
-        return NOTHING;
-    };
+    let run = page_heap.alloc(home, total).or_else(|_| {
+        // Out of memory, but for what lies free in other places.
+        maintenance::trim(heap);
+        page_heap.alloc(home, total)
+    });
+    let Ok(run) = run else { return NOTHING };
     let mut page = run.page;
     if slack > 0 {
         let address = heap.region.address(page).addr();
@@ -92,15 +89,11 @@ fn find(heap: &Heap, bytes: usize, align: usize) -> Block {
 
 /// Takes back the block whose first page is `page`.
 pub fn free(heap: &Heap, page: PageId) {
-    free_as(heap, page, RunKind::Dirty);
-}
-
-fn free_as(heap: &Heap, page: PageId, kind: RunKind) {
     let now_ms = os::now_ms();
     let pages = heap.region.span(page).run_pages.load(Relaxed);
     heap.region.set_entries(page, pages, 0);
     let (page_heap, home) = heap.page_heap_of(page);
-    page_heap.free(home, page, pages, kind, heap.stamp(now_ms));
+    page_heap.free(home, page, pages, RunKind::Dirty, heap.stamp(now_ms));
     purge::limit_dirty(heap, home.node);
     maintenance::tick(heap, now_ms);
 }
@@ -130,8 +123,12 @@ pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
     true
 }
 
-/// Moves the block at `page` to a new one of `bytes`, by its pages where that pays. Null when
-/// memory ended, and the block then is as it was.
+/// Moves the block at `page` to a new one of `bytes`, by copying. Null when memory ended, and the
+/// block then is as it was.
+///
+/// Not by `mremap`: with a fixed target, which pages of one region need, it unmaps the target
+/// before it finds that it cannot move (a source of several mappings, before Linux 6.17), and
+/// whatever another thread maps into that hole would be ours to overwrite.
 pub fn relocate(heap: &Heap, page: PageId, bytes: usize) -> *mut u8 {
     let new = alloc(heap, bytes, 1).address;
     if new.is_null() {
@@ -140,20 +137,6 @@ pub fn relocate(heap: &Heap, page: PageId, bytes: usize) -> *mut u8 {
     let _errno = os::ErrnoGuard::new();
     let old = heap.region.address(page);
     let used = heap.region.span(page).large_bytes().min(bytes.next_multiple_of(heap.os_page));
-    if used >= MOVE_BYTES_MIN && MOVES.load(Relaxed) < MOVES_MAX {
-        MOVES.fetch_add(1, Relaxed);
-        // SAFETY: two runs in use of at least `used` bytes each, whole kernel pages; the old
-        // one is the caller's to give up, the new one nobody has seen.
-        if unsafe { os::move_pages(old, new, used) } {
-            // What lies behind the usable bytes did not move, and may be an earlier user's.
-            let run = (heap.region.span(page).run_pages.load(Relaxed) as usize) << PAGE_SHIFT;
-            let (rest, len) = (old.wrapping_add(used), run - used);
-            // SAFETY: the end of the run that is given up here, whole kernel pages.
-            let clean = len == 0 || unsafe { os::purge(rest, len) };
-            free_as(heap, page, if clean { RunKind::Clean } else { RunKind::Dirty });
-            return new;
-        }
-    }
     // SAFETY: both hold at least `used` bytes, or the smaller of what was asked for.
     unsafe { core::ptr::copy_nonoverlapping(old, new, used.min(bytes)) };
     free(heap, page);

@@ -9,14 +9,18 @@
 //! as it is: the library makes no threads.
 
 use crate::flush;
-use crate::heap::{DRAINS, Heap, MAINTAINED};
+use crate::heap::{DRAINS, Heap, MAINTAINER};
 use crate::ids::SizeClass;
 use crate::purge;
 use crate::refill;
 use crate::shard;
 use crate::size_class::CLASSES;
 use crate::supply;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use rseq_sys::area::thread_pointer;
 
 static NEXT_PURGE_MS: AtomicU64 = AtomicU64::new(0);
 static NEXT_DRAIN_MS: AtomicU64 = AtomicU64::new(0);
@@ -31,9 +35,7 @@ pub fn tick(heap: &Heap, now_ms: u64) {
 
 #[cold]
 fn work(heap: &Heap, now_ms: u64) {
-    if MAINTAINED.swap(true, core::sync::atomic::Ordering::Acquire) {
-        return;
-    }
+    let Some(_turn) = Turn::take() else { return };
     NEXT_PURGE_MS
         .store(now_ms + (heap.options.decay_ms / u64::from(purge::PERIODS)).max(1), Relaxed);
     for i in 0..heap.page_heaps() {
@@ -46,7 +48,21 @@ fn work(heap: &Heap, now_ms: u64) {
             drain_idle(heap, now_ms);
         }
     }
-    MAINTAINED.store(false, core::sync::atomic::Ordering::Release);
+}
+
+/// The right to do maintenance: one thread's at a time, known to a child of `fork`.
+struct Turn;
+
+impl Turn {
+    fn take() -> Option<Self> {
+        MAINTAINER.compare_exchange(0, thread_pointer(), Acquire, Relaxed).is_ok().then(|| Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        MAINTAINER.store(0, Release);
+    }
 }
 
 /// Drains the shards on which neither a slow nor a fast operation happened since the last look.
@@ -80,6 +96,8 @@ fn sweep_all(heap: &Heap, arena: &crate::arena::Arena) {
 ///
 /// Thread-safe; costs a fence per shard.
 pub fn trim(heap: &Heap) -> usize {
+    // What somebody else has in hand now need not be done twice, but the rest is ours to do.
+    let _turn = Turn::take();
     refill::empty_current(heap);
     let me = shard::Shard::current(heap).arena.id();
     for shard in shard::all_ready(heap).filter(|shard| shard.arena.id() != me) {

@@ -42,6 +42,9 @@ pub fn alloc(size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
+    if size == 0 && heap::small(1).is_some() {
+        return alloc(1);
+    }
     if size <= SMALL_MAX {
         return refill::refill(of_size(size));
     }

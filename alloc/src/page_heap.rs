@@ -26,9 +26,6 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use numa_sys::policy::{self, BindMode};
 
-/// Runs purged between two looks at the lock.
-const PURGE_BATCH: usize = 32;
-
 /// A run that was handed out.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
@@ -241,53 +238,38 @@ impl PageHeap {
     /// Purges dirty runs freed before `stamp` (wrapping), and the longest ones until no more
     /// than `keep_pages` are left. Returns the bytes given back.
     pub fn purge(&self, home: Home<'_>, stamp: u32, keep_pages: usize) -> usize {
+        let due = self.locked(home, |runs| {
+            runs.dirty.take_chain(home.region, keep_pages, |page| {
+                let freed = home.region.span(page).run_stamp.load(Ordering::Relaxed);
+                stamp.wrapping_sub(freed).cast_signed() > 0
+            })
+        });
         let mut bytes = 0;
-        loop {
-            let mut batch = [(PageId::NONE, 0u32); PURGE_BATCH];
-            let mut n = 0;
-            let taken = self.locked(home, |runs| {
-                while n < PURGE_BATCH {
-                    let too_many = runs.dirty.pages() > keep_pages;
-                    let found = runs.dirty.take_where(home.region, |page| {
-                        let freed = home.region.span(page).run_stamp.load(Ordering::Relaxed);
-                        too_many || stamp.wrapping_sub(freed).cast_signed() > 0
-                    });
-                    let Some(run) = found else { break };
-                    batch[n] = run;
-                    n += 1;
-                }
-            });
-            if taken.is_err() || n == 0 {
-                return bytes;
-            }
-            let mut purged = [false; PURGE_BATCH];
-            for (done, &(page, pages)) in purged.iter_mut().zip(&batch[..n]) {
-                let len = (pages as usize) << PAGE_SHIFT;
-                // SAFETY: the run is in no bin, so it is ours until it goes back.
-                *done = unsafe { os::purge(home.region.address(page), len) };
-                if *done {
-                    bytes += len;
-                    self.counters.purged_bytes.fetch_add(len as u64, Ordering::Relaxed);
-                    self.counters.purges.fetch_add(1, Ordering::Relaxed);
-                }
+        let mut next = due.unwrap_or(PageId::NONE);
+        while next != PageId::NONE {
+            let page = next;
+            let span = home.region.span(page);
+            // Before the run goes back to a list, which uses the same link.
+            next = PageId(span.run_following.load(Ordering::Relaxed));
+            let pages = span.run_pages.load(Ordering::Relaxed);
+            let len = (pages as usize) << PAGE_SHIFT;
+            // SAFETY: the run is in no bin, so it is ours until it goes back.
+            let done = unsafe { os::purge(home.region.address(page), len) };
+            if done {
+                bytes += len;
+                self.counters.purged_bytes.fetch_add(len as u64, Ordering::Relaxed);
+                self.counters.purges.fetch_add(1, Ordering::Relaxed);
             }
             let back = self.locked(home, |runs| {
-                for (&done, &(page, pages)) in purged.iter().zip(&batch[..n]) {
-                    let bins = if done { &mut runs.clean } else { &mut runs.dirty };
-                    insert_merged(bins, home, page, pages);
-                }
+                let bins = if done { &mut runs.clean } else { &mut runs.dirty };
+                insert_merged(bins, home, page, pages);
             });
             if back.is_err() {
-                // Interrupted while holding the lock we now want: leave them as dirty runs.
-                for &(page, pages) in &batch[..n] {
-                    self.defer(home.region, page, pages);
-                }
-                return bytes;
-            }
-            if purged[..n].contains(&false) {
-                return bytes;
+                // We interrupted the lock's holder: its next one takes the run, as a dirty one.
+                self.defer(home.region, page, pages);
             }
         }
+        bytes
     }
 
     /// Extends a busy run of `pages` to `wanted` with the free run right after it, if there is

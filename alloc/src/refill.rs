@@ -49,7 +49,14 @@ fn fetch(class: SizeClass) -> *mut u8 {
             break;
         }
     }
-    bring(&Shard::orphan(heap), class, 1)
+    let object = bring(&Shard::orphan(heap), class, 1);
+    if !object.is_null() {
+        return object;
+    }
+    // Out of memory, but for what lies free in other places.
+    maintenance::trim(heap);
+    let object = bring(&Shard::current(heap), class, 1);
+    if object.is_null() { bring(&Shard::orphan(heap), class, 1) } else { object }
 }
 
 /// Brings `want` objects from the arena to the shard, but for one that is returned; fewer when

@@ -131,7 +131,12 @@ impl Region {
         loop {
             let layout = Layout::new(bytes, nodes, shards);
             match os::reserve(layout.total) {
-                Ok(start) => return Self::lay_out(start, bytes, nodes, &layout),
+                Ok(start) => {
+                    return Self::lay_out(start, bytes, nodes, &layout).inspect_err(|_| {
+                        // SAFETY: nobody knows of it; the next try reserves anew.
+                        unsafe { os::release(start.as_ptr(), layout.total) };
+                    });
+                }
                 Err(OutOfMemory) if bytes / 2 >= REGION_BYTES_MIN => {
                     bytes = (bytes / 2).next_multiple_of(PAGE);
                 }
@@ -166,7 +171,7 @@ impl Region {
             shard_states: part(at.shard_table + nodes * CIDS_PER_NODE * size_of::<usize>()),
             shards: part(at.shards),
             next: AtomicU32::new(EXTENT_PAGES),
-            committed: AtomicU32::new(0),
+            committed: AtomicU32::new(EXTENT_PAGES),
         })
     }
 
@@ -183,7 +188,7 @@ impl Region {
     /// Bytes committed so far, metadata not counted.
     #[must_use]
     pub fn committed_bytes(&self) -> usize {
-        (self.committed.load(Ordering::Relaxed) as usize) << PAGE_SHIFT
+        ((self.committed.load(Ordering::Relaxed) - EXTENT_PAGES) as usize) << PAGE_SHIFT
     }
     /// The page after the last one handed out.
     #[must_use]

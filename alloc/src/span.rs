@@ -110,6 +110,9 @@ impl Span {
     /// Gives up possession without queueing: the first half of BIT-THEN-FLAG for the possessor.
     pub fn unqueue(&self) {
         self.flag.swap(false, Ordering::SeqCst);
+        // On x86-64 the swap is the barrier already.
+        #[cfg(not(target_arch = "x86_64"))]
+        core::sync::atomic::fence(Ordering::SeqCst);
     }
 
     /// Whether it is queued, current, or in somebody's possession.

@@ -47,7 +47,8 @@ pub fn collect(shard: &Shard<'_>, class: SizeClass, batch: &mut Batch, want: usi
             Left::Exhausted => {
                 span.unqueue();
                 if region.bitmaps(page, class).any_free() && span.try_possess() {
-                    shard.arena.enqueue(region, page);
+                    // While it was unqueued it may have become another's.
+                    Shard::owner_arena(shard.heap, span.owner()).enqueue(region, page);
                 }
             }
             Left::Moved => return shard.arena.keep(region, class, page),

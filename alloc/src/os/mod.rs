@@ -9,7 +9,7 @@
 //! it (see [`ErrnoGuard`]).
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_void};
+use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::AtomicU64;
 
@@ -91,20 +91,6 @@ pub unsafe fn purge(addr: *mut u8, len: usize) -> bool {
 pub unsafe fn prefer_huge_pages(addr: *mut u8, len: usize) {
     // SAFETY: advice does not change what memory holds.
     unsafe { libc::madvise(addr.cast(), len, libc::MADV_HUGEPAGE) };
-}
-
-/// Moves the pages behind `from` to `to`, leaving `from` mapped and zero. False where the
-/// kernel cannot (before 5.7), and then nothing has changed.
-///
-/// # Safety
-/// Both are committed, disjoint, `len` bytes long, whole kernel pages, and used by nobody else.
-pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> bool {
-    const MREMAP_DONTUNMAP: i32 = 4;
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | MREMAP_DONTUNMAP;
-    // SAFETY: by the caller's promise; the old range stays mapped, so no other mapping of the
-    // process can slip into it.
-    let p = unsafe { libc::mremap(from.cast(), len, len, flags, to.cast::<c_void>()) };
-    p != libc::MAP_FAILED
 }
 
 /// Physical memory in bytes.
@@ -207,6 +193,12 @@ impl Drop for SignalsBlocked {
         // SAFETY: the mask that the thread had.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
     }
+}
+
+/// Lets another thread run.
+pub fn yield_now() {
+    // SAFETY: takes nothing.
+    unsafe { libc::sched_yield() };
 }
 
 /// Writes all of `bytes` to `fd`, or as much as the system takes.
