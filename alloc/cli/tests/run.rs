@@ -1,5 +1,6 @@
 //! `cidalloc run` with the real library: status, signals, options, statistics.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -31,8 +32,17 @@ fn library() -> &'static Path {
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(COMMAND);
     command.arg("run").arg("--library").arg(library()).args(args).stdin(Stdio::null());
-    command.env_remove("LD_PRELOAD");
+    without_ours(&mut command);
     command
+}
+
+/// Takes out what the environment of the tests would tell the library and the loader.
+fn without_ours(command: &mut Command) {
+    let ours = env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CIDALLOC_"));
+    ours.for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    command.env_remove("LD_PRELOAD");
 }
 
 fn run(args: &[&str]) -> Output {
@@ -246,7 +256,8 @@ fn the_library_is_found_beside_the_command_and_in_lib() {
         let command = scratch.file(at, &content, 0o755);
         let start = || {
             let mut command = Command::new(&command);
-            command.args(["run", "--", "sh", "-c", "echo $LD_PRELOAD"]).env_remove("LD_PRELOAD");
+            command.args(["run", "--", "sh", "-c", "echo $LD_PRELOAD"]);
+            without_ours(&mut command);
             command.output().unwrap()
         };
         let without = start();
