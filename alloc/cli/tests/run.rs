@@ -296,7 +296,9 @@ fn options_are_listed_with_their_defaults() {
 
 /// A shell with the library and statistics on standard error, without `cidalloc run`.
 fn shell(script: &str) -> Output {
-    Command::new("bash")
+    let mut command = Command::new("bash");
+    without_ours(&mut command);
+    command
         .args(["-c", script])
         .env("LD_PRELOAD", library())
         .env("CIDALLOC_STATS", "1")
