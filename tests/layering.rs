@@ -9,12 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What goes against the drawing, and why it does.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("heap", "purge", "PERIODS, a constant that stamps and the decay must agree on"),
-    ("maintenance", "refill", "empty_current: trim begins with the caller's own shard"),
-];
-
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()
 }
@@ -120,7 +114,6 @@ fn modules() -> BTreeMap<String, BTreeSet<String>> {
 fn modules_use_only_what_is_drawn_below_them() {
     let (layers, modules) = (drawing(), modules());
     let mut wrong = Vec::new();
-    let mut excused = BTreeSet::new();
     for (module, used) in &modules {
         let Some((height, group)) = layers.get(module) else {
             wrong.push(format!("{module} is not in the drawing of docs/ARCHITECTURE.md"));
@@ -134,19 +127,11 @@ fn modules_use_only_what_is_drawn_below_them() {
             if other_height < height || other_group == group {
                 continue;
             }
-            match EXCEPTIONS.iter().find(|(a, b, _)| a == module && b == other) {
-                Some(exception) => {
-                    excused.insert(*exception);
-                }
-                None => wrong.push(format!("{module} uses {other}, which is not below it")),
-            }
+            wrong.push(format!("{module} uses {other}, which is not below it"));
         }
     }
     for module in layers.keys().filter(|module| !modules.contains_key(*module)) {
         wrong.push(format!("{module} is drawn, and there is no such module"));
-    }
-    for (a, b, _) in EXCEPTIONS.iter().filter(|exception| !excused.contains(*exception)) {
-        wrong.push(format!("the exception {a} → {b} is not needed any more: remove it"));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -5,6 +5,7 @@
 //!                        └ start             address, so that the shard's top is the lowest
 //! ```
 
+use crate::check::check;
 use crate::config::HAND_MAX;
 
 /// At most [`HAND_MAX`] objects of one class.
@@ -42,9 +43,8 @@ impl Batch {
     #[inline]
     pub fn add_word(&mut self, mut bits: u64, base: usize, size: usize) {
         let count = bits.count_ones() as usize;
-        let Some(room) = self.start.checked_sub(count) else {
-            return;
-        };
+        check(count <= self.start, "a hand holds more objects than were asked for");
+        let room = self.start - count;
         let into = &mut self.slots[room..self.start];
         self.start = room;
         if bits == u64::MAX {

@@ -29,7 +29,6 @@ pub struct Bins {
     full: [u64; BINS.div_ceil(64)],
     heads: [u32; BINS],
     pages: usize,
-    kind: RunKind,
 }
 
 /// The bin in which runs of `pages` lie.
@@ -44,16 +43,10 @@ pub const fn bin_of(pages: u32) -> usize {
 }
 
 impl Bins {
-    /// No runs of `kind`.
+    /// No runs. All zero, so that the page heaps of absent nodes cost no file page.
     #[must_use]
-    pub const fn new(kind: RunKind) -> Self {
-        Self { full: [0; BINS.div_ceil(64)], heads: [0; BINS], pages: 0, kind }
-    }
-
-    /// Which kind of runs these are.
-    #[must_use]
-    pub fn kind(&self) -> RunKind {
-        self.kind
+    pub const fn new() -> Self {
+        Self { full: [0; BINS.div_ceil(64)], heads: [0; BINS], pages: 0 }
     }
 
     /// Pages in all runs.
@@ -62,14 +55,14 @@ impl Bins {
         self.pages
     }
 
-    /// Adds a run that does not touch another of its kind.
-    pub fn insert(&mut self, region: &Region, page: PageId, pages: u32) {
+    /// Adds a run that does not touch another of its `kind`, which is that of these bins.
+    pub fn insert(&mut self, region: &Region, kind: RunKind, page: PageId, pages: u32) {
         let bin = bin_of(pages);
         let first = region.span(page);
-        first.set_run_kind(self.kind);
+        first.set_run_kind(kind);
         first.run_pages.store(pages, Relaxed);
         let last = region.span(page.plus(pages - 1));
-        last.set_run_kind(self.kind);
+        last.set_run_kind(kind);
         last.run_pages.store(pages, Relaxed);
         let head = self.heads[bin];
         first.run_previous.store(0, Relaxed);
@@ -188,6 +181,12 @@ impl Bins {
             }
         }
         chain
+    }
+}
+
+impl Default for Bins {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

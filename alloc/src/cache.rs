@@ -142,6 +142,17 @@ pub fn send_home(shard: &Shard<'_>, class: SizeClass, count: usize) -> usize {
     count - left
 }
 
+/// Sends home what the shard of the calling thread holds, `shard` as far as that is known.
+pub fn empty(shard: &Shard<'_>) {
+    if !shard.has_cache() {
+        // Without a source of ids no section may run: the table has no row for this thread.
+        return;
+    }
+    for class in 1..CLASSES {
+        send_home(shard, SizeClass(class as u8), usize::MAX);
+    }
+}
+
 /// Pops objects of the calling thread's shard into `buffer`; returns how many.
 fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize {
     let begin = class.info().begin as usize;

@@ -28,6 +28,8 @@ pub const REGION_BYTES_MAX: usize = 16 << 40;
 pub const REGION_BYTES_MIN: usize = 16 << 20;
 /// Pages by which a page heap extends itself at least.
 pub const EXTENT_PAGES: u32 = 64;
+/// Periods in a decay time: the grain in which the age of a free run is known.
+pub const DECAY_PERIODS: u32 = 16;
 /// Objects moved between a shard and its spans by one slow operation, at most.
 pub const BATCH_MAX: usize = 256;
 /// Objects that lie on the stack meanwhile, at most: a bitmap word's. The slow paths must not

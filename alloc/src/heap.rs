@@ -18,12 +18,13 @@
 
 use crate::arena::Arena;
 use crate::check;
-use crate::config::{NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
+use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
 use crate::ids::{PageId, ShardId};
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, OutOfMemory};
-use crate::page_heap::{Home, PageHeap};
+use crate::page_heap::{ForkHold, PageHeap};
 use crate::region::Region;
+use crate::runs::Home;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -325,7 +326,8 @@ impl Heap {
     /// Page heap number `index` and where its pages belong.
     #[must_use]
     pub fn page_heap(&self, index: usize) -> (&'static PageHeap, Home<'_>) {
-        (&PAGE_HEAPS[index], Home { region: &self.region, node: index, bind: self.bind })
+        let home = Home { region: &self.region, node: index, bind: self.bind, holds_any_lock };
+        (&PAGE_HEAPS[index], home)
     }
 
     /// The page heap that `page` came from.
@@ -367,7 +369,7 @@ impl Heap {
     /// The present decay period: a stamp of freed runs. Sixteen periods make one decay time.
     #[must_use]
     pub fn stamp(&self, now_ms: u64) -> u32 {
-        let periods = u64::from(crate::purge::PERIODS);
+        let periods = u64::from(DECAY_PERIODS);
         (now_ms * periods / self.options.decay_ms.max(periods)) as u32
     }
 }
@@ -389,6 +391,11 @@ fn choose_source(wanted: CidSource, registration: &Registration) -> Source {
     }
 }
 
+/// Whether the calling thread, in a handler, interrupted itself holding a page heap's lock.
+fn holds_any_lock() -> bool {
+    PAGE_HEAPS.iter().any(PageHeap::is_held_by_me)
+}
+
 /// Page heaps are consistent while their locks are held; shards and arenas are at every
 /// instant, so fork needs nothing else.
 extern "C" fn before_fork() {
@@ -399,14 +406,44 @@ extern "C" fn before_fork() {
         FORK_DEPTH.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    let mut taken = 0;
-    for (i, page_heap) in PAGE_HEAPS[..heap.page_heaps()].iter().enumerate() {
-        if page_heap.before_fork() {
-            taken |= 1 << i;
+    let page_heaps = &PAGE_HEAPS[..heap.page_heaps()];
+    let taken = loop {
+        match take_all(page_heaps) {
+            Ok(taken) => break taken,
+            Err(Held) => os::yield_now(),
         }
-    }
+    };
     FORK_LOCKS.store(taken, Ordering::Relaxed);
     FORKER.store(me, Ordering::Relaxed);
+}
+
+/// Another thread holds one of the locks.
+struct Held;
+
+/// Takes the locks of all page heaps, a bit each for those that were not the caller's, or none
+/// (NEVER-WAIT-HOLDING).
+fn take_all(page_heaps: &[PageHeap]) -> Result<u64, Held> {
+    let mut taken = 0;
+    for (i, page_heap) in page_heaps.iter().enumerate() {
+        match page_heap.try_before_fork() {
+            ForkHold::Taken => taken |= 1 << i,
+            ForkHold::Mine => {}
+            ForkHold::Busy => {
+                open(taken);
+                return Err(Held);
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Opens the locks of the page heaps whose bits are set.
+fn open(taken: u64) {
+    for (i, page_heap) in PAGE_HEAPS.iter().enumerate() {
+        if taken & 1 << i != 0 {
+            page_heap.after_fork();
+        }
+    }
 }
 
 extern "C" fn after_fork() {
@@ -418,12 +455,7 @@ extern "C" fn after_fork() {
         return;
     }
     FORKER.store(0, Ordering::Relaxed);
-    let taken = FORK_LOCKS.swap(0, Ordering::Relaxed);
-    for (i, page_heap) in PAGE_HEAPS.iter().enumerate().rev() {
-        if taken & 1 << i != 0 {
-            page_heap.after_fork();
-        }
-    }
+    open(FORK_LOCKS.swap(0, Ordering::Relaxed));
 }
 
 extern "C" fn after_fork_in_child() {

@@ -58,6 +58,7 @@ pub mod realloc;
 pub mod refill;
 pub mod region;
 mod report;
+pub mod runs;
 pub mod shard;
 pub mod size_class;
 pub mod snapshot;

@@ -17,11 +17,12 @@ use rseq_sys::area::thread_pointer;
 const SLEEPERS: u64 = 1;
 const SPINS: u32 = 64;
 
-/// The lock of one page heap. Ranks ascend by node (RANK-ASCENDS).
+/// The lock of one page heap.
 #[derive(Debug)]
 pub struct Lock(AtomicU64);
 
-/// This very thread holds the lock already: we are in a signal handler above it.
+/// This thread holds the lock already, or another one that somebody may wait for: we are in a
+/// signal handler above it, and must not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldByMe;
 
@@ -39,28 +40,27 @@ impl Lock {
     /// Takes the lock, sleeping until it is free.
     ///
     /// # Errors
-    /// [`HeldByMe`] when that would never happen.
+    /// [`HeldByMe`] when that might never happen: this thread is the holder, or has to wait
+    /// while `holds_another` lock.
     #[inline]
-    pub fn lock(&self) -> Result<Guard<'_>, HeldByMe> {
+    pub fn lock(&self, holds_another: impl Fn() -> bool) -> Result<Guard<'_>, HeldByMe> {
         let me = thread_pointer() as u64;
         match self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Ok(Guard(self)),
-            Err(_) => self.lock_slow(me),
+            Err(_) if self.is_mine() || holds_another() => Err(HeldByMe),
+            Err(_) => Ok(self.lock_slow(me)),
         }
     }
 
     #[cold]
-    fn lock_slow(&self, me: u64) -> Result<Guard<'_>, HeldByMe> {
+    fn lock_slow(&self, me: u64) -> Guard<'_> {
         let mut spins = 0;
         let mut mine = me;
         loop {
             let word = self.0.load(Ordering::Relaxed);
-            if word & !SLEEPERS == me {
-                return Err(HeldByMe);
-            }
             if word == 0 {
                 if self.0.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return Ok(Guard(self));
+                    return Guard(self);
                 }
             } else if spins < SPINS {
                 spins += 1;
@@ -79,6 +79,12 @@ impl Lock {
                 }
             }
         }
+    }
+
+    /// Whether the calling thread holds the lock. Exact, since nobody else can make it so.
+    #[must_use]
+    pub fn is_mine(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & !SLEEPERS == thread_pointer() as u64
     }
 
     /// Takes the lock if it is free.
@@ -124,12 +130,24 @@ mod tests {
     #[test]
     fn holder_is_told_instead_of_waiting_for_itself() {
         let lock = Lock::new();
-        let guard = lock.lock().unwrap();
-        assert_eq!(lock.lock().err(), Some(HeldByMe));
+        let guard = lock.lock(|| false).unwrap();
+        assert_eq!(lock.lock(|| false).err(), Some(HeldByMe));
         assert!(lock.try_lock().is_none());
         assert!(lock.try_lock().is_none(), "a failed try must not open the lock");
         drop(guard);
-        assert!(lock.lock().is_ok());
+        assert!(lock.lock(|| false).is_ok());
+    }
+
+    #[test]
+    fn holder_of_another_takes_a_free_lock_and_does_not_wait_for_a_held_one() {
+        let lock = Lock::new();
+        drop(lock.lock(|| true).expect("nobody holds it"));
+        std::thread::scope(|scope| {
+            let guard = lock.lock(|| false).unwrap();
+            let other = scope.spawn(|| lock.lock(|| true).err());
+            assert_eq!(other.join().unwrap(), Some(HeldByMe));
+            drop(guard);
+        });
     }
 
     #[test]
@@ -142,7 +160,7 @@ mod tests {
             for _ in 0..16 {
                 scope.spawn(|| {
                     for i in 0..2000 {
-                        let _guard = lock.lock().unwrap();
+                        let _guard = lock.lock(|| false).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
                         if i % 256 == 0 {
                             std::thread::yield_now();

@@ -8,11 +8,12 @@
 //! One thread does it, the others pass by. A process in which nothing allocates any more stays
 //! as it is: the library makes no threads.
 
+use crate::cache;
+use crate::config::DECAY_PERIODS;
 use crate::flush;
 use crate::heap::{DRAINS, Heap, MAINTAINER};
 use crate::ids::SizeClass;
 use crate::purge;
-use crate::refill;
 use crate::shard;
 use crate::size_class::CLASSES;
 use crate::supply;
@@ -37,7 +38,7 @@ pub fn tick(heap: &Heap, now_ms: u64) {
 fn work(heap: &Heap, now_ms: u64) {
     let Some(_turn) = Turn::take() else { return };
     NEXT_PURGE_MS
-        .store(now_ms + (heap.options.decay_ms / u64::from(purge::PERIODS)).max(1), Relaxed);
+        .store(now_ms + (heap.options.decay_ms / u64::from(DECAY_PERIODS)).max(1), Relaxed);
     for i in 0..heap.page_heaps() {
         purge::purge_due(heap, i, now_ms);
     }
@@ -98,8 +99,9 @@ fn sweep_all(heap: &Heap, arena: &crate::arena::Arena) {
 pub fn trim(heap: &Heap) -> usize {
     // What somebody else has in hand now need not be done twice, but the rest is ours to do.
     let _turn = Turn::take();
-    refill::empty_current(heap);
-    let me = shard::Shard::current(heap).arena.id();
+    let current = shard::Shard::current(heap);
+    cache::empty(&current);
+    let me = current.arena.id();
     for shard in shard::all_ready(heap).filter(|shard| shard.arena.id() != me) {
         drain(heap, &shard);
     }

@@ -16,12 +16,13 @@ use crate::refill;
 use crate::size_class::{of_aligned, of_size};
 use crate::start;
 use core::ptr::with_exposed_provenance_mut;
-use rseq_sys::cs;
+use rseq_sys::cs::{self, Anchor};
 
 /// The alignment of every block: that of `max_align_t`.
 pub const MIN_ALIGN: usize = 16;
 
-/// `size` bytes, aligned to 16; null and `ENOMEM` when memory has ended. A size of 0 gives a block, too.
+/// `size` bytes, aligned to 16; null and `ENOMEM` when memory has ended. A size of 0 gives a
+/// block, too.
 #[inline(always)]
 #[must_use]
 #[allow(unsafe_code)]
@@ -29,7 +30,12 @@ pub fn alloc(size: usize) -> *mut u8 {
     let Some(anchor) = heap::small(size) else {
         return elsewhere(size);
     };
-    let class = of_size(size);
+    pop(anchor, of_size(size))
+}
+
+#[inline(always)]
+#[allow(unsafe_code)]
+fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
     // SAFETY: the heap's anchor, and a class that exists.
     let object = unsafe { cs::pop(anchor, class.index()) };
     if object & 1 != 0 {
@@ -66,7 +72,10 @@ pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
 
 #[inline]
 fn alloc_class(class: SizeClass) -> *mut u8 {
-    alloc(class.info().size as usize)
+    let Some(anchor) = heap::small(1) else {
+        return elsewhere(class.info().size as usize);
+    };
+    pop(anchor, class)
 }
 
 #[cold]

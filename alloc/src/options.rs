@@ -205,10 +205,7 @@ impl Options {
             for (low, &b) in name.iter_mut().zip(&rest[..length]) {
                 *low = b.to_ascii_lowercase();
             }
-            let skip = "CIDALLOC_".len() + length + 1;
-            let Ok(value) = CStr::from_bytes_with_nul(&entry.to_bytes_with_nul()[skip..]) else {
-                continue;
-            };
+            let value = &entry["CIDALLOC_".len() + length + 1..];
             if let Err(refusal) = options.set(&name[..length], value) {
                 refused(entry, refusal);
             }

@@ -15,16 +15,17 @@
 //! `deferred` list for free; the next holder empties that list.
 #![allow(unsafe_code)]
 
-use crate::bins::{Bins, mark_busy};
+use crate::bins::mark_busy;
 use crate::config::{EXTENT_PAGES, PAGE_SHIFT};
 use crate::ids::PageId;
 use crate::lock::{Guard, HeldByMe, Lock};
 use crate::os::{self, OutOfMemory};
 use crate::region::Region;
+use crate::runs::{Home, Runs};
 use crate::span::RunKind;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use numa_sys::policy::{self, BindMode};
+use numa_sys::policy;
 
 /// A run that was handed out.
 #[derive(Debug, Clone, Copy)]
@@ -62,25 +63,19 @@ pub struct PageHeap {
     pub counters: Counters,
 }
 
-#[derive(Debug)]
-struct Runs {
-    dirty: Bins,
-    clean: Bins,
+/// What became of a page heap's lock before `fork`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForkHold {
+    /// It is held for the fork now.
+    Taken,
+    /// The forking thread interrupted itself holding it: parent and child both go on with it.
+    Mine,
+    /// Another thread holds it.
+    Busy,
 }
 
 // SAFETY: `runs` is reached only with the lock held.
 unsafe impl Sync for PageHeap {}
-
-/// Where a heap's pages come from and belong.
-#[derive(Debug, Clone, Copy)]
-pub struct Home<'a> {
-    /// The region.
-    pub region: &'a Region,
-    /// The heap's node.
-    pub node: usize,
-    /// How its memory is bound; `None` on a machine of one node.
-    pub bind: Option<BindMode>,
-}
 
 impl PageHeap {
     /// A heap without pages.
@@ -88,10 +83,7 @@ impl PageHeap {
     pub const fn new() -> Self {
         Self {
             lock: Lock::new(),
-            runs: UnsafeCell::new(Runs {
-                dirty: Bins::new(RunKind::Dirty),
-                clean: Bins::new(RunKind::Clean),
-            }),
+            runs: UnsafeCell::new(Runs::new()),
             deferred: AtomicU32::new(0),
             counters: Counters {
                 allocs: AtomicU64::new(0),
@@ -132,28 +124,16 @@ impl PageHeap {
         pages: u32,
     ) -> Result<Run, OutOfMemory> {
         let region = home.region;
-        if let Some((page, length)) = runs.dirty.take(region, pages) {
-            self.split(region, &mut runs.dirty, page, length, pages);
+        if let Some((page, length)) = runs.of_mut(RunKind::Dirty).take(region, pages) {
+            runs.split(region, RunKind::Dirty, page, length, pages);
             return Ok(Run { page, zeroed: false });
         }
-        let (page, length) = match runs.clean.take(region, pages) {
+        let (page, length) = match runs.of_mut(RunKind::Clean).take(region, pages) {
             Some(run) => run,
             None => self.fresh(home, pages)?,
         };
-        self.split(region, &mut runs.clean, page, length, pages);
+        runs.split(region, RunKind::Clean, page, length, pages);
         Ok(Run { page, zeroed: true })
-    }
-
-    /// Keeps `pages` of a run of `length`, which is in no bin, and returns the rest to `bins`.
-    fn split(&self, region: &Region, bins: &mut Bins, page: PageId, length: u32, pages: u32) {
-        if length > pages {
-            let rest = page.plus(pages);
-            let stamp = region.span(page).run_stamp.load(Ordering::Relaxed);
-            region.span(rest).run_stamp.store(stamp, Ordering::Relaxed);
-            // The rest cannot touch a run of its kind: the whole run did not.
-            bins.insert(region, rest, length - pages);
-        }
-        mark_busy(region, page, pages);
     }
 
     /// Takes at least `pages` from the region and binds them to the node.
@@ -183,8 +163,7 @@ impl PageHeap {
         home.region.span(page).run_stamp.store(stamp, Ordering::Relaxed);
         match self.lock.try_lock() {
             Some(guard) => self.with(&guard, home, |runs| {
-                let bins = if kind == RunKind::Clean { &mut runs.clean } else { &mut runs.dirty };
-                insert_merged(bins, home, page, pages);
+                runs.insert_merged(home, kind, page, pages);
             }),
             None => self.defer(home.region, page, pages),
         }
@@ -210,7 +189,7 @@ impl PageHeap {
 
     /// Runs `f` on the free runs, with the deferred ones among them.
     fn locked<T>(&self, home: Home<'_>, f: impl FnOnce(&mut Runs) -> T) -> Result<T, HeldByMe> {
-        let guard = self.lock.lock()?;
+        let guard = self.lock.lock(home.holds_any_lock)?;
         Ok(self.with(&guard, home, f))
     }
 
@@ -228,10 +207,10 @@ impl PageHeap {
             let span = home.region.span(page);
             next = span.run_following.load(Ordering::Relaxed);
             let pages = span.run_pages.load(Ordering::Relaxed);
-            insert_merged(&mut runs.dirty, home, page, pages);
+            runs.insert_merged(home, RunKind::Dirty, page, pages);
         }
         let result = f(runs);
-        self.counters.dirty_pages.store(runs.dirty.pages(), Ordering::Relaxed);
+        self.counters.dirty_pages.store(runs.of(RunKind::Dirty).pages(), Ordering::Relaxed);
         result
     }
 
@@ -239,7 +218,7 @@ impl PageHeap {
     /// than `keep_pages` are left. Returns the bytes given back.
     pub fn purge(&self, home: Home<'_>, stamp: u32, keep_pages: usize) -> usize {
         let due = self.locked(home, |runs| {
-            runs.dirty.take_chain(home.region, keep_pages, |page| {
+            runs.of_mut(RunKind::Dirty).take_chain(home.region, keep_pages, |page| {
                 let freed = home.region.span(page).run_stamp.load(Ordering::Relaxed);
                 stamp.wrapping_sub(freed).cast_signed() > 0
             })
@@ -261,8 +240,8 @@ impl PageHeap {
                 self.counters.purges.fetch_add(1, Ordering::Relaxed);
             }
             let back = self.locked(home, |runs| {
-                let bins = if done { &mut runs.clean } else { &mut runs.dirty };
-                insert_merged(bins, home, page, pages);
+                let kind = if done { RunKind::Clean } else { RunKind::Dirty };
+                runs.insert_merged(home, kind, page, pages);
             });
             if back.is_err() {
                 // We interrupted the lock's holder: its next one takes the run, as a dirty one.
@@ -277,21 +256,16 @@ impl PageHeap {
     pub fn extend(&self, home: Home<'_>, page: PageId, pages: u32, wanted: u32) -> Option<bool> {
         let after = page.plus(pages);
         let found = self.locked(home, |runs| {
-            if !is_ours(home, after) {
+            let kind = home.kind_of(after);
+            if !matches!(kind, RunKind::Dirty | RunKind::Clean) {
                 return None;
             }
-            let kind = home.region.span(after).run_kind();
-            let bins = match kind {
-                RunKind::Dirty => &mut runs.dirty,
-                RunKind::Clean => &mut runs.clean,
-                RunKind::None | RunKind::Busy => return None,
-            };
             let more = wanted - pages;
             if home.region.span(after).run_pages.load(Ordering::Relaxed) < more {
                 return None;
             }
-            let length = bins.remove(home.region, after);
-            self.split(home.region, bins, after, length, more);
+            let length = runs.of_mut(kind).remove(home.region, after);
+            runs.split(home.region, kind, after, length, more);
             mark_busy(home.region, page, wanted);
             Some(kind == RunKind::Clean)
         });
@@ -300,31 +274,39 @@ impl PageHeap {
         Some(zeroed)
     }
 
-    /// Shows the free runs to `f`, dirty and clean ones, with the deferred ones among them.
+    /// Shows the free runs to `f`, with the deferred ones among them.
     ///
     /// # Errors
     /// [`HeldByMe`] when the caller interrupted the lock's holder.
-    pub fn inspect<T>(
-        &self,
-        home: Home<'_>,
-        f: impl FnOnce(&Bins, &Bins) -> T,
-    ) -> Result<T, HeldByMe> {
-        self.locked(home, |runs| f(&runs.dirty, &runs.clean))
+    pub fn inspect<T>(&self, home: Home<'_>, f: impl FnOnce(&Runs) -> T) -> Result<T, HeldByMe> {
+        self.locked(home, |runs| f(runs))
     }
 
     /// Free pages that read as zero.
     #[must_use]
     pub fn clean_pages(&self, home: Home<'_>) -> usize {
-        self.locked(home, |runs| runs.clean.pages()).unwrap_or(0)
+        self.locked(home, |runs| runs.of(RunKind::Clean).pages()).unwrap_or(0)
     }
 
-    /// Takes the lock before `fork`. False where the forking thread interrupted itself while
-    /// holding it: then parent and child both go on holding it.
+    /// Whether the calling thread holds this heap's lock.
     #[must_use]
-    pub fn before_fork(&self) -> bool {
-        self.lock.lock().map(core::mem::forget).is_ok()
+    pub fn is_held_by_me(&self) -> bool {
+        self.lock.is_mine()
     }
-    /// Opens it again, in parent and child, if [`Self::before_fork`] took it.
+
+    /// Takes the lock before `fork`, if it is free.
+    #[must_use]
+    pub fn try_before_fork(&self) -> ForkHold {
+        match self.lock.try_lock() {
+            Some(guard) => {
+                core::mem::forget(guard);
+                ForkHold::Taken
+            }
+            None if self.lock.is_mine() => ForkHold::Mine,
+            None => ForkHold::Busy,
+        }
+    }
+    /// Opens it again, in parent and child, where [`Self::try_before_fork`] took it.
     pub fn after_fork(&self) {
         self.lock.unlock_after_fork();
     }
@@ -334,30 +316,4 @@ impl Default for PageHeap {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Whether `page` is handed out, and to this heap's node.
-fn is_ours(home: Home<'_>, page: PageId) -> bool {
-    page < home.region.end() && (home.bind.is_none() || home.region.node_of(page) == home.node)
-}
-
-/// Adds a run to `bins`, merged with the neighbours of that kind.
-fn insert_merged(bins: &mut Bins, home: Home<'_>, page: PageId, pages: u32) {
-    let region = home.region;
-    let kind = bins.kind();
-    let stamp = region.span(page).run_stamp.load(Ordering::Relaxed);
-    let (mut page, mut pages) = (page, pages);
-    let before = PageId(page.0 - 1);
-    if before.0 >= EXTENT_PAGES && is_ours(home, before) && region.span(before).run_kind() == kind {
-        let length = region.span(before).run_pages.load(Ordering::Relaxed);
-        page = PageId(page.0 - length);
-        bins.remove(region, page);
-        pages += length;
-    }
-    let after = page.plus(pages);
-    if is_ours(home, after) && region.span(after).run_kind() == kind {
-        pages += bins.remove(region, after);
-    }
-    region.span(page).run_stamp.store(stamp, Ordering::Relaxed);
-    bins.insert(region, page, pages);
 }

@@ -11,7 +11,7 @@
 //! by whoever frees pages. The second one bounds what a process keeps that frees everything
 //! and then never calls again.
 
-use crate::config::PAGE_SHIFT;
+use crate::config::{DECAY_PERIODS, PAGE_SHIFT};
 use crate::heap::Heap;
 use crate::os;
 use core::sync::atomic::Ordering::Relaxed;
@@ -19,13 +19,10 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Free pages that may stay backed before they are old: this many, and as many as are in use.
 const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;
 
-/// Periods in a decay time.
-pub const PERIODS: u32 = 16;
-
 /// Purges the pages of page heap `index` that have been free for longer than the decay time.
 pub fn purge_due(heap: &Heap, index: usize, now_ms: u64) {
     let (page_heap, home) = heap.page_heap(index);
-    page_heap.purge(home, heap.stamp(now_ms).wrapping_sub(PERIODS), usize::MAX);
+    page_heap.purge(home, heap.stamp(now_ms).wrapping_sub(DECAY_PERIODS), usize::MAX);
 }
 
 /// Purges when more free pages are backed than is worth keeping. For callers that just freed.
@@ -40,7 +37,7 @@ pub fn limit_dirty(heap: &Heap, index: usize) {
     };
     if dirty > limit {
         core::hint::cold_path();
-        let due = heap.stamp(os::now_ms()).wrapping_sub(PERIODS);
+        let due = heap.stamp(os::now_ms()).wrapping_sub(DECAY_PERIODS);
         page_heap.purge(home, due, limit / 4 * 3);
     }
 }

@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::cache::{self, Miss};
 use crate::config::HAND_MAX;
 use crate::flush;
-use crate::heap::{self, Heap};
+use crate::heap;
 use crate::ids::SizeClass;
 use crate::maintenance;
 use crate::os;
@@ -120,12 +120,4 @@ fn touch(shard: &Shard<'_>) {
     let now_ms = os::now_ms();
     shard.arena.last_used_ms.store(now_ms, Relaxed);
     maintenance::tick(shard.heap, now_ms);
-}
-
-/// Sends all cached objects of the calling thread's shard home.
-pub fn empty_current(heap: &Heap) {
-    let shard = Shard::current(heap);
-    for class in 1..crate::size_class::CLASSES {
-        cache::send_home(&shard, SizeClass(class as u8), usize::MAX);
-    }
 }

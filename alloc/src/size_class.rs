@@ -16,7 +16,7 @@
 //! tail waste together; eight geometric steps, as most allocators have four or eight, cost
 //! 5.8 %. Above 4 KiB the steps are coarser: of a larger object only the touched kernel pages
 //! are resident. All sizes are multiples of 16, so objects are aligned to the largest power of
-//! two that divides their size, and the class of an aligned request is found by walking up.
+//! two that divides their size, and an aligned request looks up the first class with enough of it.
 
 use crate::config::{BATCH_BYTES, BATCH_MAX, GRAIN, PAGE, SMALL_MAX};
 use crate::ids::SizeClass;
@@ -162,6 +162,26 @@ const fn build_lookup() -> [u8; SMALL_MAX / GRAIN + 1] {
 
 static LOOKUP: [u8; SMALL_MAX / GRAIN + 1] = build_lookup();
 
+/// `ALIGNED[a][c]` = the first class from `c` on whose objects are all aligned to 2ᵃ.
+static ALIGNED: [[u8; CLASSES]; SMALL_MAX.ilog2() as usize + 1] = {
+    let mut table = [[0u8; CLASSES]; SMALL_MAX.ilog2() as usize + 1];
+    let mut shift = 0;
+    while shift < table.len() {
+        // The largest class is aligned to every alignment that has a class.
+        let mut fits = CLASSES - 1;
+        let mut class = CLASSES - 1;
+        while class > 0 {
+            if size_of_class(class).is_multiple_of(1 << shift) {
+                fits = class;
+            }
+            table[shift][class] = fits as u8;
+            class -= 1;
+        }
+        shift += 1;
+    }
+    table
+};
+
 /// `RECIPROCAL[c]` = ⌈2³² / size⌉, and 0 for entries that are no class.
 ///
 /// For an offset below 64 KiB, the high half of `offset * reciprocal` is the object's index
@@ -196,15 +216,11 @@ pub fn of_size(size: usize) -> SizeClass {
 #[inline]
 #[must_use]
 pub fn of_aligned(size: usize, align: usize) -> Option<SizeClass> {
+    debug_assert!(align.is_power_of_two());
     if size > SMALL_MAX || align > SMALL_MAX {
         return None;
     }
-    // Rounded up first, so that few classes are walked past, most often none.
-    let mut class = of_size(size.max(1).next_multiple_of(align));
-    while class.info().size as usize & (align - 1) != 0 {
-        class = SizeClass(class.0 + 1);
-    }
-    Some(class)
+    Some(SizeClass(ALIGNED[align.ilog2() as usize][of_size(size).index()]))
 }
 
 /// Whether `offset` in a span of page-map entry `entry` is where an object begins.
@@ -285,8 +301,10 @@ mod tests {
         for shift in 0..=15 {
             for size in (0..=SMALL_MAX).step_by(7) {
                 let class = of_aligned(size, 1 << shift).unwrap();
-                assert!(class.info().size as usize >= size);
-                assert_eq!(class.info().size as usize % (1 << shift), 0);
+                let fits = |info: &ClassInfo| {
+                    info.size as usize >= size && info.size.is_multiple_of(1 << shift)
+                };
+                assert_eq!(class.index(), 1 + CLASS[1..].iter().position(fits).unwrap());
             }
         }
         assert!(of_aligned(1, PAGE).is_none());

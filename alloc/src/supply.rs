@@ -12,7 +12,6 @@
 use crate::arena::Arena;
 use crate::batch::{Batch, lowest_bits};
 use crate::check::{Misuse, misuse};
-
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os;

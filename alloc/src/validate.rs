@@ -10,11 +10,12 @@
 //! busy heap always has, look lost. The walk notes what it has seen in bits of its own, one per
 //! grain of the region, in memory that it reserves for itself; it allocates nothing.
 
-use crate::bins::{BINS, Bins, bin_of};
+use crate::bins::{BINS, bin_of};
 use crate::config::{EXTENT_PAGES, GRAIN, PAGE, PAGE_SHIFT};
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::marks::Marks;
+use crate::runs::Runs;
 use crate::shard::{self, Shard};
 use crate::size_class::{CLASSES, LARGE, LARGE_BODY, is_object_start, object_index};
 use crate::snapshot::{arenas, classes};
@@ -289,10 +290,10 @@ fn page_heaps(
     for i in 0..heap.page_heaps() {
         let (page_heap, home) = heap.page_heap(i);
         let (dirty, clean) = page_heap
-            .inspect(home, |dirty, clean| {
-                free_runs(heap, end, i, dirty, runs)?;
-                free_runs(heap, end, i, clean, runs)?;
-                Ok((dirty.pages(), clean.pages()))
+            .inspect(home, |free| {
+                free_runs(heap, end, i, RunKind::Dirty, free, runs)?;
+                free_runs(heap, end, i, RunKind::Clean, free, runs)?;
+                Ok((free.of(RunKind::Dirty).pages(), free.of(RunKind::Clean).pages()))
             })
             .map_err(|_| Violation::LockHeld)??;
         census.dirty_pages += dirty;
@@ -314,10 +315,11 @@ fn free_runs(
     heap: &Heap,
     end: PageId,
     node: usize,
-    bins: &Bins,
+    kind: RunKind,
+    free: &Runs,
     runs: &mut Marks,
 ) -> Result<(), Violation> {
-    let (region, kind) = (&heap.region, bins.kind());
+    let (region, bins) = (&heap.region, free.of(kind));
     if let Some(bin) = (0..BINS).find(|&bin| !bins.bit_is_right(bin)) {
         return Err(Violation::Bin { bin, page: 0, pages: 0 });
     }

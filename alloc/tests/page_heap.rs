@@ -10,8 +10,9 @@ use cidalloc::bins::bin_of;
 use cidalloc::config::{EXTENT_PAGES, PAGE};
 use cidalloc::ids::PageId;
 use cidalloc::os::OutOfMemory;
-use cidalloc::page_heap::{Home, PageHeap};
+use cidalloc::page_heap::{ForkHold, PageHeap};
 use cidalloc::region::Region;
+use cidalloc::runs::Home;
 use cidalloc::span::RunKind;
 use core::sync::atomic::Ordering::Relaxed;
 use numa_sys::policy::BindMode;
@@ -108,7 +109,9 @@ impl Model {
 
     fn home(&self, heap: usize) -> (usize, &PageHeap, Home<'_>) {
         let heap = if self.bind.is_some() { heap } else { 0 };
-        (heap, &self.heaps[heap], Home { region: &self.region, node: heap, bind: self.bind })
+        let (region, bind) = (&self.region, self.bind);
+        let home = Home { region, node: heap, bind, holds_any_lock: || false };
+        (heap, &self.heaps[heap], home)
     }
 
     fn word(&self, page: u32, last: bool) -> *mut u64 {
@@ -161,7 +164,7 @@ impl Model {
             found.iter().any(|&(_, n)| n == pages || bin_of(n) > bin_of(pages))
         });
         let got = if interrupted {
-            assert!(page_heap.before_fork());
+            assert_eq!(page_heap.try_before_fork(), ForkHold::Taken);
             let got = page_heap.alloc(home, pages);
             page_heap.after_fork();
             got
@@ -201,7 +204,7 @@ impl Model {
         let kind = if clean { RunKind::Clean } else { RunKind::Dirty };
         let (_, page_heap, home) = self.home(run.heap);
         if interrupted {
-            assert!(page_heap.before_fork());
+            assert_eq!(page_heap.try_before_fork(), ForkHold::Taken);
             page_heap.free(home, PageId(run.page), run.pages, kind, self.stamp);
             page_heap.after_fork();
         } else {
@@ -234,7 +237,9 @@ impl Model {
     fn learn_purged(&mut self, heap: usize) {
         let (heap, page_heap, home) = self.home(heap);
         let clean: Vec<_> = page_heap
-            .inspect(home, |_, clean| clean.runs(&self.region).map(|(_, p, n)| (p.0, n)).collect())
+            .inspect(home, |runs| {
+                runs.of(RunKind::Clean).runs(&self.region).map(|(_, p, n)| (p.0, n)).collect()
+            })
             .unwrap();
         for (page, pages) in clean {
             for page in page..page + pages {
@@ -305,7 +310,9 @@ impl Model {
                 assert_eq!(runs.iter().map(|r| r.1 as usize).sum::<usize>(), bins.pages());
                 runs
             };
-            let (dirty, clean) = page_heap.inspect(home, |d, c| (of(d), of(c))).unwrap();
+            let (dirty, clean) = page_heap
+                .inspect(home, |runs| (of(runs.of(RunKind::Dirty)), of(runs.of(RunKind::Clean))))
+                .unwrap();
             assert_eq!(dirty, self.stretches(heap, RunKind::Dirty), "dirty runs of {heap}");
             assert_eq!(clean, self.stretches(heap, RunKind::Clean), "clean runs of {heap}");
             let busy: u32 =

@@ -154,8 +154,8 @@ impl Path {
     }
 
     pub(crate) fn as_cstr(&self) -> &CStr {
-        // The buffer began as zeros and `push` leaves the last one, so there is a NUL.
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+        // SAFETY: the buffer began as zeros and `push` leaves the last one, so there is a NUL.
+        unsafe { CStr::from_ptr(self.bytes.as_ptr().cast()) }
     }
 }
 

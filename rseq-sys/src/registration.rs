@@ -160,17 +160,6 @@ pub fn register_thread(offset: isize) -> bool {
     ret == 0 || ret == EBUSY
 }
 
-/// Takes back [`register_thread`]: the thread goes on without a cid.
-pub fn unregister_thread(offset: isize) -> bool {
-    const FLAG_UNREGISTER: usize = 1;
-    let area = area::thread_pointer().wrapping_add_signed(offset);
-    // SAFETY: names the same area as the registration did.
-    let ret = unsafe {
-        syscall4(nr::RSEQ, area, size_of::<Rseq>(), FLAG_UNREGISTER, abi::SIGNATURE as usize)
-    };
-    ret == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

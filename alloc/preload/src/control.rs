@@ -34,6 +34,9 @@ pub struct Mallinfo<T> {
 }
 
 impl Mallinfo<usize> {
+    /// Not inlined: one walk is enough of it in the file.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn now() -> Self {
         let _errno = ErrnoGuard::new();
         heap::started().map_or_else(Self::default, |heap| Self::of(&Snapshot::take(heap)))

@@ -7,10 +7,14 @@
 //!
 //! Nothing here allocates. All calls may set `errno`; the entry points that must keep it save
 //! it (see [`ErrnoGuard`]).
+//!
+//! System calls are made by number, through libc's one `syscall`: its named wrappers for files
+//! are cancellation points, and a thread that was cancelled in malloc would leave the heap as it
+//! is at that moment, for ever. It also spares small programs pages of libc that they never load.
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
-use core::ptr::{NonNull, null, null_mut};
+use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::AtomicU64;
 
 /// The system has no more memory, address space or mappings for us.
@@ -24,11 +28,12 @@ pub struct OutOfMemory;
 pub fn reserve(len: usize) -> Result<NonNull<u8>, OutOfMemory> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
-    let p = unsafe { libc::mmap(null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
-    if p == libc::MAP_FAILED {
+    let p =
+        unsafe { libc::syscall(libc::SYS_mmap, null::<u8>(), len, libc::PROT_NONE, flags, -1, 0) };
+    if p == -1 {
         return Err(OutOfMemory);
     }
-    NonNull::new(p.cast()).ok_or(OutOfMemory)
+    NonNull::new(with_exposed_provenance_mut(p as usize)).ok_or(OutOfMemory)
 }
 
 /// Gives back part of a reservation.
@@ -38,7 +43,7 @@ pub fn reserve(len: usize) -> Result<NonNull<u8>, OutOfMemory> {
 pub unsafe fn release(addr: *mut u8, len: usize) {
     if len != 0 {
         // SAFETY: by the caller's promise.
-        unsafe { libc::munmap(addr.cast(), len) };
+        unsafe { libc::syscall(libc::SYS_munmap, addr, len) };
     }
 }
 
@@ -68,7 +73,7 @@ pub unsafe fn commit(addr: *mut u8, len: usize) -> Result<(), OutOfMemory> {
 
 unsafe fn protect(addr: *mut u8, len: usize, prot: i32) -> Result<(), OutOfMemory> {
     // SAFETY: the caller's range is ours and changes from less to more access only.
-    match unsafe { libc::mprotect(addr.cast(), len, prot) } {
+    match unsafe { libc::syscall(libc::SYS_mprotect, addr, len, prot) } {
         0 => Ok(()),
         _ => Err(OutOfMemory),
     }
@@ -81,16 +86,7 @@ unsafe fn protect(addr: *mut u8, len: usize, prot: i32) -> Result<(), OutOfMemor
 /// Nobody needs what the range holds.
 pub unsafe fn purge(addr: *mut u8, len: usize) -> bool {
     // SAFETY: by the caller's promise.
-    unsafe { libc::madvise(addr.cast(), len, libc::MADV_DONTNEED) == 0 }
-}
-
-/// Asks the kernel to back a range with huge pages where it can.
-///
-/// # Safety
-/// The range is part of a reservation of ours.
-pub unsafe fn prefer_huge_pages(addr: *mut u8, len: usize) {
-    // SAFETY: advice does not change what memory holds.
-    unsafe { libc::madvise(addr.cast(), len, libc::MADV_HUGEPAGE) };
+    unsafe { libc::syscall(libc::SYS_madvise, addr, len, libc::MADV_DONTNEED) == 0 }
 }
 
 /// Physical memory in bytes.
@@ -99,7 +95,7 @@ pub fn physical_memory() -> usize {
     // SAFETY: sysinfo fills the whole structure, for which zero is a valid value.
     unsafe {
         let mut info: libc::sysinfo = core::mem::zeroed();
-        if libc::sysinfo(&raw mut info) != 0 {
+        if libc::syscall(libc::SYS_sysinfo, &raw mut info) != 0 {
             return 1 << 30;
         }
         (info.totalram as usize).saturating_mul(info.mem_unit as usize)
@@ -110,8 +106,10 @@ pub fn physical_memory() -> usize {
 #[must_use]
 pub fn address_space_limit() -> Option<usize> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit fills the structure.
-    let ok = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0 };
+    // SAFETY: of the calling process, with no new limit; the call fills the structure.
+    let ok = unsafe {
+        libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_AS, null::<u8>(), &raw mut limit) == 0
+    };
     (ok && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
 }
 
@@ -163,22 +161,18 @@ pub fn futex_wake(word: &AtomicU64) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, 1) };
 }
 
-/// Blocks all signals of the calling thread until dropped.
-#[allow(missing_debug_implementations, reason = "libc's signal sets have none by default")]
-pub struct SignalsBlocked(libc::sigset_t);
+/// Blocks all signals of the calling thread until dropped, with those that libc keeps for itself
+/// (it cancels threads by one).
+#[derive(Debug)]
+pub struct SignalsBlocked(u64);
 
 impl SignalsBlocked {
     /// Blocks them.
     #[must_use]
     pub fn new() -> Self {
-        // SAFETY: both sets are whole and ours; sigfillset and the mask call fill them.
-        unsafe {
-            let mut all: libc::sigset_t = core::mem::zeroed();
-            let mut old: libc::sigset_t = core::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut old);
-            Self(old)
-        }
+        let mut old = 0;
+        set_signal_mask(&u64::MAX, Some(&mut old));
+        Self(old)
     }
 }
 
@@ -190,22 +184,31 @@ impl Default for SignalsBlocked {
 
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
-        // SAFETY: the mask that the thread had.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
+        set_signal_mask(&self.0, None);
     }
+}
+
+/// Sets the calling thread's signal mask, in the kernel's form: a bit per signal.
+fn set_signal_mask(mask: &u64, old: Option<&mut u64>) {
+    let old: *mut u64 = old.map_or(null_mut(), core::ptr::from_mut);
+    // SAFETY: reads one word, and writes the other where there is one.
+    unsafe {
+        let mask = core::ptr::from_ref(mask);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, old, size_of::<u64>())
+    };
 }
 
 /// Lets another thread run.
 pub fn yield_now() {
     // SAFETY: takes nothing.
-    unsafe { libc::sched_yield() };
+    unsafe { libc::syscall(libc::SYS_sched_yield) };
 }
 
 /// Writes all of `bytes` to `fd`, or as much as the system takes.
 pub fn write_all(fd: i32, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the buffer is as long as told.
-        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        let n = unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) };
         match usize::try_from(n) {
             Ok(n) if n > 0 => bytes = &bytes[n.min(bytes.len())..],
             Err(_) if errno() == libc::EINTR => {}
@@ -219,20 +222,20 @@ pub fn write_all(fd: i32, mut bytes: &[u8]) {
 pub fn open_append(path: &CStr) -> i32 {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
     // SAFETY: the path ends in NUL.
-    unsafe { libc::open(path.as_ptr(), flags, 0o644) }
+    unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o644) as i32 }
 }
 
 /// Closes `fd`.
 pub fn close(fd: i32) {
     // SAFETY: our own descriptor.
-    unsafe { libc::close(fd) };
+    unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
 /// Number of the calling process.
 #[must_use]
 pub fn process_id() -> i32 {
     // SAFETY: getpid reads a number.
-    unsafe { libc::getpid() }
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
 /// Ends the process by `SIGABRT`.
@@ -337,7 +340,7 @@ pub fn file_identity(fd: i32) -> Option<FileIdentity> {
     // SAFETY: zero is a valid value of the structure, which fstat fills.
     unsafe {
         let mut status: libc::stat = core::mem::zeroed();
-        (libc::fstat(fd, &raw mut status) == 0)
+        (libc::syscall(libc::SYS_fstat, fd, &raw mut status) == 0)
             .then_some(FileIdentity { device: status.st_dev, inode: status.st_ino })
     }
 }
@@ -350,20 +353,24 @@ pub fn duplicate_high(fd: i32) -> i32 {
     LOWEST
         .into_iter()
         // SAFETY: duplicating changes no other descriptor.
-        .map(|lowest| unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) })
+        .map(|lowest| unsafe {
+            libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, lowest) as i32
+        })
         .find(|&fd| fd >= 0)
         .unwrap_or(-1)
 }
 
 /// The beginning of the file at `path`, as much as `buffer` holds; empty on failure.
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the path ends in NUL.
-    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let fd =
+        unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) as i32 };
     if fd < 0 {
         return &[];
     }
     // SAFETY: the buffer is as long as told.
-    let n = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    let n = unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) };
     close(fd);
     &buffer[..usize::try_from(n).unwrap_or(0)]
 }

@@ -246,8 +246,8 @@ pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: 
 /// [`super::Header::shape`]), and writes the sentinel before slot `begin`.
 ///
 /// # Safety
-/// As [`pop`]; `begin` is the class's, `new` lies within its slots with `cur <= end`, and all slots from `begin`
-/// to `new`'s `cur` hold objects (none, or the ones that are there).
+/// As [`pop`]; `begin` is the class's, `new` lies within its slots with `cur <= end`, and all
+/// slots from `begin` to `new`'s `cur` hold objects (none, or the ones that are there).
 #[inline(never)]
 pub unsafe fn reshape(
     anchor: &Anchor,
