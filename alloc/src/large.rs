@@ -100,26 +100,35 @@ pub fn free(heap: &Heap, page: PageId) {
 
 /// Makes the block at `page` hold `bytes` where it is: true if it now does.
 pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
-    let _errno = os::ErrnoGuard::new();
     let region = &heap.region;
     let Some(wanted) = pages_for(heap, bytes) else {
         return false;
     };
     let pages = region.span(page).run_pages.load(Relaxed);
+    if wanted != pages && !resize_run(heap, page, pages, wanted) {
+        return false;
+    }
+    region.span(page).begin_large(bytes.max(1).next_multiple_of(heap.os_page));
+    true
+}
+
+#[cold]
+fn resize_run(heap: &Heap, page: PageId, pages: u32, wanted: u32) -> bool {
+    let _errno = os::ErrnoGuard::new();
+    let region = &heap.region;
     let (page_heap, home) = heap.page_heap_of(page);
     if wanted > pages {
         if page_heap.extend(home, page, pages, wanted).is_none() {
             return false;
         }
         region.set_entries(page.plus(pages), wanted - pages, LARGE_BODY);
-    } else if wanted < pages {
+    } else {
         region.set_entries(page.plus(wanted), pages - wanted, 0);
         mark_busy(region, page, wanted);
         let stamp = heap.stamp(os::now_ms());
         page_heap.free(home, page.plus(wanted), pages - wanted, RunKind::Dirty, stamp);
         purge::limit_dirty(heap, home.node);
     }
-    region.span(page).begin_large(bytes.max(1).next_multiple_of(heap.os_page));
     true
 }
 

@@ -138,22 +138,32 @@ impl PageHeap {
 
     /// Takes at least `pages` from the region and binds them to the node.
     fn fresh(&self, home: Home<'_>, pages: u32) -> Result<(PageId, u32), OutOfMemory> {
-        let region = home.region;
         let roomy = pages.next_multiple_of(EXTENT_PAGES);
-        let Some(mode) = home.bind else {
-            if let Ok(page) = region.take_pages(roomy) {
-                return Ok((page, roomy));
-            }
-            return Ok((region.take_pages(pages)?, pages));
+        // Nodes own whole extents; where there is one node, the region's last pages serve, too.
+        let (page, length) = match home.region.take_pages(roomy) {
+            Err(OutOfMemory) if home.bind.is_none() => (home.region.take_pages(pages)?, pages),
+            taken => (taken?, roomy),
         };
-        let page = region.take_pages(roomy)?;
-        region.set_node(page, roomy, home.node);
-        let len = (roomy as usize) << PAGE_SHIFT;
-        let address = region.address(page).cast();
+        self.bind(home, page, length);
+        Ok((page, length))
+    }
+
+    /// Takes the pages from `at` on, `pages` at least, if they are the region's next ones.
+    fn fresh_at(&self, home: Home<'_>, at: PageId, pages: u32) -> Option<u32> {
+        let roomy = pages.next_multiple_of(EXTENT_PAGES);
+        home.region.take_pages_at(at, roomy).ok()?.ok()?;
+        self.bind(home, at, roomy);
+        Some(roomy)
+    }
+
+    fn bind(&self, home: Home<'_>, page: PageId, pages: u32) {
+        let Some(mode) = home.bind else { return };
+        home.region.set_node(page, pages, home.node);
+        let len = (pages as usize) << PAGE_SHIFT;
+        let address = home.region.address(page).cast();
         if policy::bind_range(address, len, home.node as u32, mode).is_err() {
             self.counters.bind_refusals.fetch_add(1, Ordering::Relaxed);
         }
-        Ok((page, roomy))
     }
 
     /// Takes back a run, which reads as zero if `kind` is clean. Never waits: when the lock is
@@ -251,26 +261,26 @@ impl PageHeap {
         bytes
     }
 
-    /// Extends a busy run of `pages` to `wanted` with the free run right after it, if there is
-    /// one long enough. Returns whether the new pages read as zero.
+    /// Extends a busy run of `pages` to `wanted` with what is free right after it, and with the
+    /// region's next pages where it is the last run. Returns whether the new pages read as zero;
+    /// `None` when there are not enough.
     pub fn extend(&self, home: Home<'_>, page: PageId, pages: u32, wanted: u32) -> Option<bool> {
-        let after = page.plus(pages);
+        let (after, more) = (page.plus(pages), wanted - pages);
         let found = self.locked(home, |runs| {
-            let kind = home.kind_of(after);
-            if !matches!(kind, RunKind::Dirty | RunKind::Clean) {
-                return None;
+            let free = home.free_pages_from(after, more);
+            let end = after.plus(free);
+            if free < more {
+                // A growing vector at the end of the region is never copied.
+                let length = (end == home.region.end()).then_some(more - free)?;
+                let length = self.fresh_at(home, end, length)?;
+                runs.insert_merged(home, RunKind::Clean, end, length);
             }
-            let more = wanted - pages;
-            if home.region.span(after).run_pages.load(Ordering::Relaxed) < more {
-                return None;
-            }
-            let length = runs.of_mut(kind).remove(home.region, after);
-            runs.split(home.region, kind, after, length, more);
+            let zeroed = runs.take_from(home, after, more);
             mark_busy(home.region, page, wanted);
-            Some(kind == RunKind::Clean)
+            Some(zeroed)
         });
         let zeroed = found.ok().flatten()?;
-        self.counters.busy_pages.fetch_add((wanted - pages) as usize, Ordering::Relaxed);
+        self.counters.busy_pages.fetch_add(more as usize, Ordering::Relaxed);
         Some(zeroed)
     }
 

@@ -110,6 +110,10 @@ fn first_try() -> usize {
     }
 }
 
+/// The page that is the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Elsewhere(pub PageId);
+
 impl Region {
     /// Reserves the region with metadata and the address space of `shards` shards.
     ///
@@ -310,15 +314,24 @@ impl Region {
     /// # Errors
     /// [`OutOfMemory`] when the region is used up or the system refuses.
     pub fn take_pages(&self, n: u32) -> Result<PageId, OutOfMemory> {
-        let mut next = self.next.load(Ordering::Relaxed);
+        let mut at = self.end();
         loop {
-            let end = next.checked_add(n).filter(|&end| end <= self.pages).ok_or(OutOfMemory)?;
-            self.commit_up_to(end)?;
-            match self.next.compare_exchange(next, end, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Ok(PageId(next)),
-                Err(other) => next = other,
+            match self.take_pages_at(at, n)? {
+                Ok(()) => return Ok(at),
+                Err(Elsewhere(end)) => at = end,
             }
         }
+    }
+
+    /// As [`Self::take_pages`], the pages from `at` on, if they are the next ones.
+    ///
+    /// # Errors
+    /// As there; and within, [`Elsewhere`] when other pages are the next ones.
+    pub fn take_pages_at(&self, at: PageId, n: u32) -> Result<Result<(), Elsewhere>, OutOfMemory> {
+        let end = at.0.checked_add(n).filter(|&end| end <= self.pages).ok_or(OutOfMemory)?;
+        self.commit_up_to(end)?;
+        let taken = self.next.compare_exchange(at.0, end, Ordering::AcqRel, Ordering::Relaxed);
+        Ok(taken.map(drop).map_err(|next| Elsewhere(PageId(next))))
     }
 
     fn commit_up_to(&self, end: u32) -> Result<(), OutOfMemory> {

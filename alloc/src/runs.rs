@@ -41,6 +41,29 @@ impl Home<'_> {
     }
 }
 
+impl Home<'_> {
+    /// The run at `page`, if it is a free one of this heap: its kind and length. For who holds
+    /// the lock.
+    fn free_run_at(&self, page: PageId) -> Option<(RunKind, u32)> {
+        let kind = self.kind_of(page);
+        matches!(kind, RunKind::Dirty | RunKind::Clean)
+            .then(|| (kind, self.region.span(page).run_pages.load(Relaxed)))
+    }
+
+    /// Pages of the free runs that follow each other from `page` on, looked at until they are
+    /// `enough`. For who holds the lock.
+    #[must_use]
+    pub fn free_pages_from(&self, page: PageId, enough: u32) -> u32 {
+        let mut pages = 0;
+        while pages < enough
+            && let Some((_, length)) = self.free_run_at(page.plus(pages))
+        {
+            pages += length;
+        }
+        pages
+    }
+}
+
 /// The free runs; the page heap's lock protects them.
 #[derive(Debug)]
 pub struct Runs {
@@ -87,6 +110,25 @@ impl Runs {
         }
         region.span(page).run_stamp.store(stamp, Relaxed);
         bins.insert(region, kind, page, pages);
+    }
+
+    /// Takes `pages` from `page` on, which are free runs; the rest of the last one goes back.
+    /// Returns whether all of them read as zero.
+    pub fn take_from(&mut self, home: Home<'_>, page: PageId, pages: u32) -> bool {
+        let mut taken = 0;
+        let mut zeroed = true;
+        while taken < pages
+            && let Some((kind, _)) = home.free_run_at(page.plus(taken))
+        {
+            let at = page.plus(taken);
+            let length = self.of_mut(kind).remove(home.region, at);
+            let part = length.min(pages - taken);
+            self.split(home.region, kind, at, length, part);
+            zeroed &= kind == RunKind::Clean;
+            taken += part;
+        }
+        debug_assert_eq!(taken, pages);
+        zeroed
     }
 
     /// Keeps `pages` of a run of `kind` and `length`, which is in no bin; the rest goes back.

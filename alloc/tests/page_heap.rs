@@ -217,12 +217,19 @@ impl Model {
         let run = self.runs[i];
         let after = run.page + run.pages;
         let (heap, page_heap, home) = self.home(run.heap);
-        let room = [RunKind::Dirty, RunKind::Clean].iter().find_map(|&kind| {
-            let found = self.stretches(heap, kind);
-            found.iter().find(|&&(page, n)| page == after && n >= by).map(|_| kind)
-        });
+        let free = |page: &&(Page, usize)| matches!(page.0, Page::Free(_)) && page.1 == heap;
+        let follow: Vec<_> =
+            self.pages[after as usize..].iter().take(by as usize).take_while(free).collect();
+        let (have, end) = (follow.len() as u32, self.region.end().0);
+        let grows = (by - have).next_multiple_of(EXTENT_PAGES);
+        let room = self.pages.len() as u32 - end;
+        let fits = have == by || (after + have == end && grows <= room);
+        let clean = follow.iter().all(|page| page.0 == Page::Free(RunKind::Clean));
         let got = page_heap.extend(home, PageId(run.page), run.pages, run.pages + by);
-        assert_eq!(got, room.map(|kind| kind == RunKind::Clean));
+        assert_eq!(got, fits.then_some(clean));
+        let new_end = self.region.end().0;
+        assert_eq!(new_end - end, if fits && have < by { grows } else { 0 });
+        self.set(end, new_end - end, (Page::Free(RunKind::Clean), heap));
         if let Some(zeroed) = got {
             if zeroed {
                 self.assert_zero(after, by);
