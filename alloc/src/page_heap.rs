@@ -59,6 +59,8 @@ pub struct PageHeap {
     lock: Lock,
     runs: UnsafeCell<Runs>,
     deferred: AtomicU32,
+    /// Period in which the system last refused to take pages back; 0, which is before any.
+    refused_at: AtomicU32,
     /// What this heap counts.
     pub counters: Counters,
 }
@@ -85,6 +87,7 @@ impl PageHeap {
             lock: Lock::new(),
             runs: UnsafeCell::new(Runs::new()),
             deferred: AtomicU32::new(0),
+            refused_at: AtomicU32::new(0),
             counters: Counters {
                 allocs: AtomicU64::new(0),
                 purged_bytes: AtomicU64::new(0),
@@ -224,13 +227,15 @@ impl PageHeap {
         result
     }
 
-    /// Purges dirty runs freed before `stamp` (wrapping), and the longest ones until no more
-    /// than `keep_pages` are left. Returns the bytes given back.
-    pub fn purge(&self, home: Home<'_>, stamp: u32, keep_pages: usize) -> usize {
+    /// Purges dirty runs freed `age` periods before `now` or earlier, and the longest ones until
+    /// no more than `keep_pages` are left. Returns the bytes given back.
+    ///
+    /// What the system refuses (memory locked by `mlockall`) is as if freed now.
+    pub fn purge(&self, home: Home<'_>, now: u32, age: u32, keep_pages: usize) -> usize {
         let due = self.locked(home, |runs| {
             runs.of_mut(RunKind::Dirty).take_chain(home.region, keep_pages, |page| {
                 let freed = home.region.span(page).run_stamp.load(Ordering::Relaxed);
-                stamp.wrapping_sub(freed).cast_signed() > 0
+                now.wrapping_sub(age).wrapping_sub(freed).cast_signed() > 0
             })
         });
         let mut bytes = 0;
@@ -248,6 +253,9 @@ impl PageHeap {
                 bytes += len;
                 self.counters.purged_bytes.fetch_add(len as u64, Ordering::Relaxed);
                 self.counters.purges.fetch_add(1, Ordering::Relaxed);
+            } else {
+                span.run_stamp.store(now, Ordering::Relaxed);
+                self.refused_at.store(now, Ordering::Relaxed);
             }
             let back = self.locked(home, |runs| {
                 let kind = if done { RunKind::Clean } else { RunKind::Dirty };
@@ -259,6 +267,13 @@ impl PageHeap {
             }
         }
         bytes
+    }
+
+    /// Whether the system refused to take pages back in the period `now`: then it is not asked
+    /// again in it.
+    #[must_use]
+    pub fn was_refused(&self, now: u32) -> bool {
+        self.refused_at.load(Ordering::Relaxed) == now
     }
 
     /// Extends a busy run of `pages` to `wanted` with what is free right after it, and with the

@@ -22,7 +22,7 @@ const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;
 /// Purges the pages of page heap `index` that have been free for longer than the decay time.
 pub fn purge_due(heap: &Heap, index: usize, now_ms: u64) {
     let (page_heap, home) = heap.page_heap(index);
-    page_heap.purge(home, heap.stamp(now_ms).wrapping_sub(DECAY_PERIODS), usize::MAX);
+    page_heap.purge(home, heap.stamp(now_ms), DECAY_PERIODS, usize::MAX);
 }
 
 /// Purges when more free pages are backed than is worth keeping. For callers that just freed.
@@ -37,8 +37,10 @@ pub fn limit_dirty(heap: &Heap, index: usize) {
     };
     if dirty > limit {
         core::hint::cold_path();
-        let due = heap.stamp(os::now_ms()).wrapping_sub(DECAY_PERIODS);
-        page_heap.purge(home, due, limit / 4 * 3);
+        let now = heap.stamp(os::now_ms());
+        if !page_heap.was_refused(now) {
+            page_heap.purge(home, now, DECAY_PERIODS, limit / 4 * 3);
+        }
     }
 }
 
@@ -47,7 +49,7 @@ pub fn purge_all(heap: &Heap) -> usize {
     (0..heap.page_heaps())
         .map(|i| {
             let (page_heap, home) = heap.page_heap(i);
-            page_heap.purge(home, heap.stamp(os::now_ms()), 0)
+            page_heap.purge(home, heap.stamp(os::now_ms()), 0, 0)
         })
         .sum()
 }

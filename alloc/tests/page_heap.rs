@@ -287,7 +287,7 @@ impl Model {
             }
             Op::Purge { heap, keep } => {
                 let (_, page_heap, home) = self.home(heap);
-                page_heap.purge(home, 0, keep);
+                page_heap.purge(home, 0, 0, keep);
                 self.learn_purged(heap);
                 let (heap, ..) = self.home(heap);
                 let dirty: u32 = self.stretches(heap, RunKind::Dirty).iter().map(|r| r.1).sum();
@@ -295,7 +295,7 @@ impl Model {
             }
             Op::PurgeOld { heap } => {
                 let (_, page_heap, home) = self.home(heap);
-                page_heap.purge(home, self.stamp, usize::MAX);
+                page_heap.purge(home, self.stamp, 0, usize::MAX);
                 self.learn_purged(heap);
                 let (heap, ..) = self.home(heap);
                 assert_eq!(self.stretches(heap, RunKind::Dirty), [], "all stamps are older");
@@ -353,8 +353,29 @@ fn what_was_cut_from_a_dirty_run_is_as_old_as_the_run() {
     let cut = page_heap.alloc(home, 3).unwrap();
     assert_eq!(cut.page, run.page);
     // Everything freed before 1000 is due; the rest of the run is not.
-    assert_eq!(page_heap.purge(home, 1000, usize::MAX), 0);
-    assert_eq!(page_heap.purge(home, 1001, usize::MAX), 5 * PAGE);
+    assert_eq!(page_heap.purge(home, 1000, 0, usize::MAX), 0);
+    assert_eq!(page_heap.purge(home, 1017, 16, usize::MAX), 5 * PAGE);
+}
+
+#[test]
+fn what_is_locked_in_memory_stays_dirty_and_is_asked_for_again_a_decay_time_later() {
+    let model = Model::new(false);
+    let (_, page_heap, home) = model.home(0);
+    let run = page_heap.alloc(home, 1).unwrap();
+    let address = home.region.address(run.page).cast::<libc::c_void>();
+    // SAFETY: a page of ours, committed.
+    if unsafe { libc::mlock(address, PAGE) } != 0 {
+        println!("skipped: this machine does not let us lock {PAGE} bytes in memory");
+        return;
+    }
+    page_heap.free(home, run.page, 1, RunKind::Dirty, 1000);
+    assert!(!page_heap.was_refused(1017));
+    assert_eq!(page_heap.purge(home, 1017, 16, usize::MAX), 0);
+    assert!(page_heap.was_refused(1017) && !page_heap.was_refused(1018));
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::munlock(address, PAGE) }, 0);
+    assert_eq!(page_heap.purge(home, 1033, 16, usize::MAX), 0, "it counts as freed at 1017");
+    assert_eq!(page_heap.purge(home, 1034, 16, usize::MAX), PAGE);
 }
 
 #[test]
