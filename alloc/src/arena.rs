@@ -47,6 +47,8 @@ pub struct ClassState {
     queue: AtomicU64,
     /// As many empties as make the next sweep worth its walk.
     pub sweep_at: AtomicU32,
+    /// The header's count when the shard was last tidied.
+    pub ops_at_tidy: AtomicU32,
     /// 1 after a refill, 2 after a flush: growth wants both.
     pub last_miss: AtomicU8,
     /// Events.
@@ -61,6 +63,8 @@ pub struct Arena {
     id: AtomicU32,
     /// Time of the last slow operation here, in ms.
     pub last_used_ms: AtomicU64,
+    /// When the shard's user looks for classes that are not used any more, in ms.
+    pub next_tidy_ms: AtomicU64,
     /// Sum of the header's counts when maintenance last looked.
     pub ops_at_tick: AtomicU32,
     /// Bytes that all classes of the shard may cache together at their present capacities.
@@ -90,6 +94,7 @@ impl Arena {
         Self {
             id: AtomicU32::new(0),
             last_used_ms: AtomicU64::new(0),
+            next_tidy_ms: AtomicU64::new(0),
             ops_at_tick: AtomicU32::new(0),
             capacity_bytes: AtomicUsize::new(0),
             hand: AtomicU32::new(0),
@@ -99,6 +104,7 @@ impl Arena {
                     empties: AtomicU32::new(0),
                     queue: AtomicU64::new(0),
                     sweep_at: AtomicU32::new(0),
+                    ops_at_tidy: AtomicU32::new(0),
                     last_miss: AtomicU8::new(0),
                     counters: COUNTERS,
                 }

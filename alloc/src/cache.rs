@@ -95,17 +95,26 @@ fn make_room(shard: &Shard<'_>, class: SizeClass, objects: usize) -> bool {
     true
 }
 
-/// Halves the room of `class`, sending objects home that have no place any more.
+/// Halves the room of `class`.
 fn shrink(shard: &Shard<'_>, class: SizeClass) {
+    let info = class.info();
+    if let Some(header) = shard.header(class) {
+        let capacity = header.end().wrapping_sub(info.begin);
+        shrink_to(shard, class, (capacity / 2).max(info.capacity_min));
+    }
+}
+
+/// Takes room from `class` until `new` objects are left of it, sending objects home that have no
+/// place any more.
+fn shrink_to(shard: &Shard<'_>, class: SizeClass, new: u16) {
     let info = class.info();
     let Some(header) = shard.header(class) else {
         return;
     };
     let capacity = header.end().wrapping_sub(info.begin);
-    if header.shape() == INACTIVE.shape() || capacity <= info.capacity_min {
+    if header.shape() == INACTIVE.shape() || capacity <= new {
         return;
     }
-    let new = (capacity / 2).max(info.capacity_min);
     let count = header.current().wrapping_sub(info.begin);
     if count > new {
         send_home(shard, class, (count - new) as usize);
@@ -140,6 +149,21 @@ pub fn send_home(shard: &Shard<'_>, class: SizeClass, count: usize) -> usize {
     }
     home.finish();
     count - left
+}
+
+/// Sends the objects of `class` home and gives its room back but for the least, if there was no
+/// fast operation on it since the last call; true then. For the shard of the calling thread.
+pub fn drop_unused(shard: &Shard<'_>, class: SizeClass) -> bool {
+    let Some(header) = shard.header(class) else {
+        return false;
+    };
+    let before = shard.arena.class(class).ops_at_tidy.swap(header.ops(), Relaxed);
+    let unused = before == header.ops() && header.shape() != INACTIVE.shape();
+    if unused {
+        send_home(shard, class, usize::MAX);
+        shrink_to(shard, class, class.info().capacity_min);
+    }
+    unused
 }
 
 /// Sends home what the shard of the calling thread holds, `shard` as far as that is known.

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!  every sixteenth of decay_ms   free pages older than decay_ms are purged
-//!  every drain_ms                shards of which nobody made use since are drained
+//!  every drain_ms                shards of which nobody made use since are drained;
+//!                                of the others, classes of which nobody made use, by who uses them
 //! ```
 //!
 //! One thread does it, the others pass by. A process in which nothing allocates any more stays
 //! as it is: the library makes no threads.
 
+use crate::arena::Arena;
 use crate::cache;
 use crate::config::DECAY_PERIODS;
 use crate::flush;
@@ -81,14 +83,48 @@ fn drain_idle(heap: &Heap, now_ms: u64) {
 fn drain(heap: &Heap, shard: &shard::Shard<'_>) {
     if shard.drain(|class, objects| flush::send_home(heap, class, objects)) {
         DRAINS.fetch_add(1, Relaxed);
-        supply::release_current(heap, shard.arena);
-        sweep_all(heap, shard.arena);
+        release_empty(heap, shard.arena);
     }
 }
 
-fn sweep_all(heap: &Heap, arena: &crate::arena::Arena) {
+/// Releases all empty spans of `arena`.
+fn release_empty(heap: &Heap, arena: &Arena) {
     for class in 1..CLASSES {
-        supply::sweep(heap, arena, SizeClass(class as u8));
+        let class = SizeClass(class as u8);
+        supply::release_current(heap, arena, class);
+        supply::sweep(heap, arena, class);
+    }
+}
+
+/// Every `drain_ms`, for the shard of the calling thread: sends the objects of classes home that
+/// nobody asked for since the last time, and releases the spans that are empty by then.
+///
+/// A cached object keeps the whole span that it is from. Programs whose sizes drift would keep a
+/// cache for each size that they ever used.
+#[inline]
+pub fn tidy(shard: &shard::Shard<'_>, now_ms: u64) {
+    let due = &shard.arena.next_tidy_ms;
+    let at = due.load(Relaxed);
+    if now_ms < at {
+        return;
+    }
+    let next = now_ms + shard.heap.options.drain_ms.max(1);
+    // The first time there is nothing to compare with, but that costs as much to find out.
+    if due.compare_exchange(at, next, Relaxed, Relaxed).is_ok() {
+        send_unused_home(shard);
+    }
+}
+
+#[cold]
+fn send_unused_home(shard: &shard::Shard<'_>) {
+    for class in 1..CLASSES {
+        let class = SizeClass(class as u8);
+        if cache::drop_unused(shard, class) {
+            supply::release_current(shard.heap, shard.arena, class);
+        }
+        if shard.arena.class(class).empties.load(Relaxed) != 0 {
+            supply::sweep(shard.heap, shard.arena, class);
+        }
     }
 }
 
@@ -107,8 +143,7 @@ pub fn trim(heap: &Heap) -> usize {
     }
     let arenas = heap.ids().filter_map(|id| shard::Shard::arena_of(heap, id));
     for arena in arenas.chain(core::iter::once(heap.orphans())) {
-        supply::release_current(heap, arena);
-        sweep_all(heap, arena);
+        release_empty(heap, arena);
     }
     purge::purge_all(heap)
 }

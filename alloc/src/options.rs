@@ -93,7 +93,7 @@ pub const TABLE: [Info; 7] = [
         name: "drain_ms",
         values: "milliseconds",
         default: "1000",
-        help: "time after which the shard of an unused cid is emptied",
+        help: "time after which the shard of an unused cid is emptied, and an unused size class of a used one",
     },
     Info {
         name: "stats",

@@ -120,4 +120,5 @@ fn touch(shard: &Shard<'_>) {
     let now_ms = os::now_ms();
     shard.arena.last_used_ms.store(now_ms, Relaxed);
     maintenance::tick(shard.heap, now_ms);
+    maintenance::tidy(shard, now_ms);
 }

@@ -173,18 +173,15 @@ pub fn sweep(heap: &Heap, arena: &Arena, class: SizeClass) {
     }
 }
 
-/// Releases the current spans of `arena` that are empty; with [`sweep`], all empty spans.
-pub fn release_current(heap: &Heap, arena: &Arena) {
-    for class in 1..CLASSES {
-        let class = SizeClass(class as u8);
-        let Some(page) = arena.take_current(class) else {
-            continue;
-        };
-        if heap.region.bitmaps(page, class).all_free() {
-            release(heap, page, os::now_ms());
-        } else {
-            arena.enqueue(&heap.region, page);
-        }
+/// Releases the current span of `class` if it is empty; with [`sweep`], all its empty spans.
+pub fn release_current(heap: &Heap, arena: &Arena, class: SizeClass) {
+    let Some(page) = arena.take_current(class) else {
+        return;
+    };
+    if heap.region.bitmaps(page, class).all_free() {
+        release(heap, page, os::now_ms());
+    } else {
+        arena.enqueue(&heap.region, page);
     }
 }
 
