@@ -1,4 +1,4 @@
-//! The one heap of the process: its parts, its start, and its behaviour over `fork`.
+//! The one heap of the process: its parts and its start.
 //!
 //! ```text
 //!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
@@ -22,14 +22,13 @@ use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
 use crate::ids::{PageId, ShardId};
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, OutOfMemory};
-use crate::page_heap::{ForkHold, PageHeap};
+use crate::page_heap::PageHeap;
 use crate::region::Region;
 use crate::runs::Home;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use numa_sys::policy::BindMode;
-use rseq_sys::area::thread_pointer;
 use rseq_sys::cs::{Anchor, MISS};
 use rseq_sys::registration::{self, Owner, Registration};
 use rseq_sys::{abi, membarrier};
@@ -172,21 +171,6 @@ static HEAP: Cell =
     Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
 static ORPHANS: Arena = Arena::new();
-/// Thread pointer of who does maintenance, or 0.
-pub static MAINTAINER: AtomicUsize = AtomicUsize::new(0);
-/// State of a shard that never was, see [`crate::shard`].
-pub const SHARD_ABSENT: u8 = 0;
-/// State of a shard that is being built or drained.
-pub const SHARD_BUSY: u8 = 1;
-/// Shards drained since the start.
-pub static DRAINS: AtomicU64 = AtomicU64::new(0);
-/// Thread pointer of who is forking, or 0.
-static FORKER: AtomicUsize = AtomicUsize::new(0);
-/// Forks by that thread's signal handlers above that fork.
-static FORK_DEPTH: AtomicUsize = AtomicUsize::new(0);
-/// Page heaps whose locks the fork in progress took, a bit each.
-static FORK_LOCKS: AtomicU64 = AtomicU64::new(0);
-
 /// The heap, if it was started.
 #[inline]
 #[must_use]
@@ -230,7 +214,6 @@ fn start() -> Result<&'static Heap, OutOfMemory> {
             let heap = unsafe { (*HEAP.heap.get()).write(heap) };
             heap.publish();
             HEAP.state.store(READY, Ordering::Release);
-            os::at_fork(before_fork, after_fork, after_fork_in_child);
             Ok(heap)
         }
         Err(OutOfMemory) => {
@@ -393,84 +376,6 @@ fn choose_source(wanted: CidSource, registration: &Registration) -> Source {
 
 /// Whether the calling thread, in a handler, interrupted itself holding a page heap's lock.
 fn holds_any_lock() -> bool {
-    PAGE_HEAPS.iter().any(PageHeap::is_held_by_me)
-}
-
-/// Page heaps are consistent while their locks are held; shards and arenas are at every
-/// instant, so fork needs nothing else.
-extern "C" fn before_fork() {
-    let Some(heap) = started() else { return };
-    let me = thread_pointer();
-    if FORKER.load(Ordering::Relaxed) == me {
-        // A handler forks between the two calls of the fork it interrupted, which keeps them.
-        FORK_DEPTH.fetch_add(1, Ordering::Relaxed);
-        return;
-    }
-    let page_heaps = &PAGE_HEAPS[..heap.page_heaps()];
-    let taken = loop {
-        match take_all(page_heaps) {
-            Ok(taken) => break taken,
-            Err(Held) => os::yield_now(),
-        }
-    };
-    FORK_LOCKS.store(taken, Ordering::Relaxed);
-    FORKER.store(me, Ordering::Relaxed);
-}
-
-/// Another thread holds one of the locks.
-struct Held;
-
-/// Takes the locks of all page heaps, a bit each for those that were not the caller's, or none
-/// (NEVER-WAIT-HOLDING).
-fn take_all(page_heaps: &[PageHeap]) -> Result<u64, Held> {
-    let mut taken = 0;
-    for (i, page_heap) in page_heaps.iter().enumerate() {
-        match page_heap.try_before_fork() {
-            ForkHold::Taken => taken |= 1 << i,
-            ForkHold::Mine => {}
-            ForkHold::Busy => {
-                open(taken);
-                return Err(Held);
-            }
-        }
-    }
-    Ok(taken)
-}
-
-/// Opens the locks of the page heaps whose bits are set.
-fn open(taken: u64) {
-    for (i, page_heap) in PAGE_HEAPS.iter().enumerate() {
-        if taken & 1 << i != 0 {
-            page_heap.after_fork();
-        }
-    }
-}
-
-extern "C" fn after_fork() {
-    if FORKER.load(Ordering::Relaxed) != thread_pointer() {
-        return;
-    }
-    if FORK_DEPTH.load(Ordering::Relaxed) > 0 {
-        FORK_DEPTH.fetch_sub(1, Ordering::Relaxed);
-        return;
-    }
-    FORKER.store(0, Ordering::Relaxed);
-    open(FORK_LOCKS.swap(0, Ordering::Relaxed));
-}
-
-extern "C" fn after_fork_in_child() {
-    after_fork();
-    let Some(heap) = started() else { return };
-    if MAINTAINER.load(Ordering::Relaxed) == thread_pointer() {
-        // This thread forks from a handler above its own maintenance, and will go on with it.
-        return;
-    }
-    // Who maintained, built or drained in the parent is not here to end it.
-    MAINTAINER.store(0, Ordering::Relaxed);
-    for id in heap.ids() {
-        let state = heap.region.shard_state(id);
-        if state.load(Ordering::Relaxed) == SHARD_BUSY {
-            state.store(SHARD_ABSENT, Ordering::Relaxed);
-        }
-    }
+    started()
+        .is_some_and(|heap| PAGE_HEAPS[..heap.page_heaps()].iter().any(PageHeap::is_held_by_me))
 }

@@ -40,6 +40,7 @@ pub mod cache;
 pub mod check;
 pub mod config;
 pub mod flush;
+pub mod fork;
 pub mod free;
 pub mod global_alloc;
 pub mod heap;

@@ -13,20 +13,40 @@ use crate::arena::Arena;
 use crate::cache;
 use crate::config::DECAY_PERIODS;
 use crate::flush;
-use crate::heap::{DRAINS, Heap, MAINTAINER};
+use crate::heap::Heap;
 use crate::ids::SizeClass;
 use crate::purge;
 use crate::shard;
 use crate::size_class::CLASSES;
 use crate::supply;
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use rseq_sys::area::thread_pointer;
 
+/// Thread pointer of who does maintenance, or 0.
+static MAINTAINER: AtomicUsize = AtomicUsize::new(0);
+/// Shards drained since the start.
+static DRAINS: AtomicU64 = AtomicU64::new(0);
 static NEXT_PURGE_MS: AtomicU64 = AtomicU64::new(0);
 static NEXT_DRAIN_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Shards drained since the start.
+#[must_use]
+pub fn drains() -> u64 {
+    DRAINS.load(Relaxed)
+}
+
+/// In a child of `fork`: the maintainer is not here to end it, unless it is the thread that
+/// forked. True where that is not so.
+pub fn forget_others() -> bool {
+    let mine = MAINTAINER.load(Relaxed) == thread_pointer();
+    if !mine {
+        MAINTAINER.store(0, Relaxed);
+    }
+    !mine
+}
 
 /// Does what is due at `now_ms`.
 #[inline]

@@ -154,9 +154,14 @@ impl PageHeap {
     /// Takes the pages from `at` on, `pages` at least, if they are the region's next ones.
     fn fresh_at(&self, home: Home<'_>, at: PageId, pages: u32) -> Option<u32> {
         let roomy = pages.next_multiple_of(EXTENT_PAGES);
-        home.region.take_pages_at(at, roomy).ok()?.ok()?;
-        self.bind(home, at, roomy);
-        Some(roomy)
+        let length = match home.region.take_pages_at(at, roomy) {
+            Err(OutOfMemory) if home.bind.is_none() => {
+                home.region.take_pages_at(at, pages).ok()?.ok().map(|()| pages)
+            }
+            taken => taken.ok()?.ok().map(|()| roomy),
+        }?;
+        self.bind(home, at, length);
+        Some(length)
     }
 
     fn bind(&self, home: Home<'_>, page: PageId, pages: u32) {
@@ -329,6 +334,12 @@ impl PageHeap {
             }
             None if self.lock.is_mine() => ForkHold::Mine,
             None => ForkHold::Busy,
+        }
+    }
+    /// Returns when the lock was seen open, or at once where waiting for that might be for ever.
+    pub fn await_open(&self, home: Home<'_>) {
+        if self.lock.lock(home.holds_any_lock).is_err() {
+            os::yield_now();
         }
     }
     /// Opens it again, in parent and child, where [`Self::try_before_fork`] took it.

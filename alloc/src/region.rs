@@ -229,14 +229,14 @@ impl Region {
         self.base.wrapping_add(page.offset())
     }
 
-    /// The node for which `page` was handed out.
+    /// The node for which `page` was handed out. No node at all (a number beyond the possible
+    /// ones) as long as who took the page did not say: it is nobody's neighbour until then.
     #[must_use]
     pub fn node_of(&self, page: PageId) -> usize {
         let extent = (page.0 / EXTENT_PAGES) as usize;
         // SAFETY: the entries of extents handed out are committed.
-        usize::from(
-            unsafe { AtomicU8::from_ptr(self.nodes.wrapping_add(extent)) }.load(Ordering::Relaxed),
-        )
+        let entry = unsafe { AtomicU8::from_ptr(self.nodes.wrapping_add(extent)) };
+        entry.load(Ordering::Acquire).wrapping_sub(1).into()
     }
 
     /// Notes that the whole extents from `page` on are of `node`.
@@ -244,7 +244,7 @@ impl Region {
         for extent in page.0 / EXTENT_PAGES..(page.0 + n).div_ceil(EXTENT_PAGES) {
             // SAFETY: as in `node_of`.
             unsafe { AtomicU8::from_ptr(self.nodes.wrapping_add(extent as usize)) }
-                .store(node as u8, Ordering::Relaxed);
+                .store(node as u8 + 1, Ordering::Release);
         }
     }
 

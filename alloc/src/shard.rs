@@ -14,7 +14,7 @@
 
 use crate::arena::Arena;
 use crate::config::{ARENA_BYTES, SHARD_BYTES};
-use crate::heap::{Heap, SHARD_ABSENT, SHARD_BUSY, Source};
+use crate::heap::{Heap, Source};
 use crate::ids::{ShardId, SizeClass};
 use crate::os::{self, OutOfMemory};
 use crate::size_class::SHARD_WORDS;
@@ -25,8 +25,8 @@ use rseq_sys::registration::{self, Owner};
 
 const _: () = assert!(ARENA_BYTES + SHARD_WORDS * 8 <= SHARD_BYTES);
 
-const ABSENT: u8 = SHARD_ABSENT;
-const BUSY: u8 = SHARD_BUSY;
+const ABSENT: u8 = 0;
+const BUSY: u8 = 1;
 const READY: u8 = 2;
 const DRAINED: u8 = 3;
 
@@ -270,6 +270,16 @@ pub fn fence() -> bool {
 #[must_use]
 pub fn is_busy(heap: &Heap, id: ShardId) -> bool {
     heap.region.shard_state(id).load(Ordering::Acquire) == BUSY
+}
+
+/// In a child of `fork`: who built or drained a shard is not here to end it.
+pub fn forget_busy(heap: &Heap) {
+    for id in heap.ids() {
+        let state = heap.region.shard_state(id);
+        if state.load(Ordering::Relaxed) == BUSY {
+            state.store(ABSENT, Ordering::Relaxed);
+        }
+    }
 }
 
 /// All shards that are READY now.

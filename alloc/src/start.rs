@@ -1,16 +1,17 @@
 //! The heap for entry points: started at the first call, with what the options ask for at the
-//! end of the process.
+//! end of the process, and what `fork` needs.
 //!
 //! ```text
 //!  malloc, free … ──► heap() ─ started ──────────────────────► heap
 //!                        │ not yet
-//!                        └► heap::get ► once: atexit(report) ─► heap
+//!                        └► heap::get ► once: atfork, atexit(report) ─► heap
 //! ```
 //!
-//! [`crate::heap`] knows nothing of statistics; what must be known of both stands here.
+//! [`crate::heap`] knows nothing of forks and statistics; what must be known of all stands here.
 
+use crate::fork;
 use crate::heap::{self, Heap};
-use crate::os::OutOfMemory;
+use crate::os::{self, OutOfMemory};
 use crate::stats;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -31,9 +32,14 @@ pub fn heap() -> Result<&'static Heap, OutOfMemory> {
 #[cold]
 fn first() -> Result<&'static Heap, OutOfMemory> {
     let heap = heap::get()?;
-    // Set first: atexit itself may allocate, and comes by here again.
-    if heap.options.stats && !PREPARED.swap(true, Relaxed) {
-        stats::report_at_exit(&heap.options);
+    // Set first: what registers may allocate, and comes by here again.
+    if !PREPARED.swap(true, Relaxed) {
+        // Libc's registers have locks that no handler may find held.
+        let _signals = os::SignalsBlocked::new();
+        fork::register();
+        if heap.options.stats {
+            stats::report_at_exit(&heap.options);
+        }
     }
     Ok(heap)
 }

@@ -14,6 +14,7 @@
 use crate::check;
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
+use crate::maintenance;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, FileIdentity};
 use crate::report::{Bytes, Out, Rate, with_out};
@@ -149,7 +150,7 @@ fn paths(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
     let budget = Bytes(heap.options.cache_bytes_max);
     out.number("shards_in_use", now.shards_in_use, format_args!("of at most {budget} each"));
     out.number("shards_drained", now.shards_drained, format_args!("idle, emptied"));
-    let drains = heap::DRAINS.load(Ordering::Relaxed);
+    let drains = maintenance::drains();
     out.number("drains", drains, format_args!("times that one was"));
     if now.ids_used == 0 {
         out.number("cids_used", 0, format_args!("of {}", heap.cids));

@@ -7,6 +7,7 @@
 //!   content.c      zeroed, kept, shared with nobody
 //!   errno.c        free keeps errno
 //!   exhaustion.c   the end of memory under RLIMIT_AS
+//!   mixing.c       made by one name, resized and freed by others, glibc's second names among them
 //!   reports.c      mallinfo, malloc_stats, malloc_info, mallopt, malloc_trim
 //! ```
 //!
@@ -76,6 +77,14 @@ cases! { "errno.c":
     free_keeps_errno
     sized_frees_keep_errno
     free_keeps_errno_when_the_kernel_refuses
+}
+
+cases! { "mixing.c":
+    every_name_makes_resizes_and_frees_every_other_names_blocks
+    every_name_gives_the_memory_back
+    aligned_blocks_are_resized_and_freed_like_others
+    sized_frees_take_blocks_of_posix_memalign
+    usable_bytes_of_every_origin_are_the_blocks_own
 }
 
 cases! { "reports.c":

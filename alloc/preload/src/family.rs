@@ -8,6 +8,7 @@
 //!          └ else ► in place, or moved
 //! ```
 
+use crate::replaced::{all_ours, resolved};
 use cidalloc::malloc::{self, MIN_ALIGN};
 use cidalloc::{free, os, realloc};
 use core::ptr::null_mut;
@@ -35,7 +36,26 @@ pub unsafe extern "C" fn free(block: *mut u8) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfree(block: *mut u8) {
     // SAFETY: by the caller's promise.
-    unsafe { free::free(block) }
+    unsafe { give_back(block) }
+}
+
+/// `free`, whosever it is: for the functions that are a `free` with more to say.
+///
+/// # Safety
+/// As [`free`](free()).
+#[inline]
+pub(crate) unsafe fn give_back(block: *mut u8) {
+    if all_ours() {
+        // SAFETY: by the caller's promise.
+        return unsafe { free::free(block) };
+    }
+    core::hint::cold_path();
+    let free = resolved!(free);
+    // SAFETY: what has this name has this type, by the C standard; the caller's promise.
+    unsafe {
+        let free: unsafe extern "C" fn(*mut u8) = core::mem::transmute(free);
+        free(block);
+    }
 }
 
 /// `count * size` bytes of zero.
@@ -71,10 +91,20 @@ pub unsafe extern "C" fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 /// As [`realloc`](realloc()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(block: *mut u8, count: usize, size: usize) -> *mut u8 {
-    match count.checked_mul(size) {
+    let Some(bytes) = count.checked_mul(size) else {
+        return os::no_memory();
+    };
+    if all_ours() {
         // SAFETY: by the caller's promise.
-        Some(bytes) => unsafe { resize(block, bytes) },
-        None => os::no_memory(),
+        return unsafe { resize(block, bytes) };
+    }
+    core::hint::cold_path();
+    let realloc = resolved!(realloc);
+    // SAFETY: what has this name has this type, by the C standard; the caller's promise.
+    unsafe {
+        let realloc: unsafe extern "C" fn(*mut u8, usize) -> *mut u8 =
+            core::mem::transmute(realloc);
+        realloc(block, bytes)
     }
 }
 

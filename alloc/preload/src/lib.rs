@@ -9,6 +9,7 @@
 //!  info.rs        malloc_info
 //!  cxx.rs         operator delete, operator delete[] (twelve forms; new is libstdc++'s)
 //!  libc_names.rs  __libc_malloc and glibc's other second names
+//!  replaced.rs    which of these the program has itself
 //! ```
 //!
 //! These are all; no other symbol leaves the library. Each is thread-safe.
@@ -45,6 +46,7 @@ pub mod cxx;
 pub mod family;
 pub mod info;
 pub mod libc_names;
+mod replaced;
 pub mod sized;
 
 use cidalloc::check::die;
@@ -64,7 +66,7 @@ extern "C" fn at_start() {
     let _errno = ErrnoGuard::new();
     // Without memory now, the first call tries again, and tells its caller.
     let _ = start::heap();
-    cxx::start();
+    replaced::start();
 }
 
 /// A mistake of the library. Nothing may unwind into C.

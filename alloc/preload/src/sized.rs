@@ -5,6 +5,7 @@
 //! the size, which no other C library noticed so far, would corrupt the heap. The page map is
 //! looked up as in `free`; that load is the cheapest part of it.
 
+use crate::family::give_back;
 use cidalloc::free;
 
 /// `free` of a block from `malloc`, `calloc` or `realloc` whose size is known.
@@ -14,7 +15,7 @@ use cidalloc::free;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_sized(block: *mut u8, _size: usize) {
     // SAFETY: by the caller's promise.
-    unsafe { free::free(block) }
+    unsafe { give_back(block) }
 }
 
 /// `free` of a block from `aligned_alloc` whose alignment and size are known.
@@ -24,7 +25,7 @@ pub unsafe extern "C" fn free_sized(block: *mut u8, _size: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_aligned_sized(block: *mut u8, _align: usize, _size: usize) {
     // SAFETY: by the caller's promise.
-    unsafe { free::free(block) }
+    unsafe { give_back(block) }
 }
 
 /// Bytes of `block` that the program may use, at least those it asked for; 0 for null.

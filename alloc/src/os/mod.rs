@@ -11,6 +11,7 @@
 //! System calls are made by number, through libc's one `syscall`: its named wrappers for files
 //! are cancellation points, and a thread that was cancelled in malloc would leave the heap as it
 //! is at that moment, for ever. It also spares small programs pages of libc that they never load.
+//! Whatever the kernel takes as a `long` is passed as one: C's variadic calls extend nothing.
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
@@ -28,8 +29,10 @@ pub struct OutOfMemory;
 pub fn reserve(len: usize) -> Result<NonNull<u8>, OutOfMemory> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
-    let p =
-        unsafe { libc::syscall(libc::SYS_mmap, null::<u8>(), len, libc::PROT_NONE, flags, -1, 0) };
+    let p = unsafe {
+        let (prot, flags, offset) = (libc::PROT_NONE as usize, flags as usize, 0usize);
+        libc::syscall(libc::SYS_mmap, null::<u8>(), len, prot, flags, -1isize, offset)
+    };
     if p == -1 {
         return Err(OutOfMemory);
     }
@@ -73,7 +76,7 @@ pub unsafe fn commit(addr: *mut u8, len: usize) -> Result<(), OutOfMemory> {
 
 unsafe fn protect(addr: *mut u8, len: usize, prot: i32) -> Result<(), OutOfMemory> {
     // SAFETY: the caller's range is ours and changes from less to more access only.
-    match unsafe { libc::syscall(libc::SYS_mprotect, addr, len, prot) } {
+    match unsafe { libc::syscall(libc::SYS_mprotect, addr, len, prot as usize) } {
         0 => Ok(()),
         _ => Err(OutOfMemory),
     }

@@ -4,6 +4,7 @@
 //! ```text
 //!   forms.cc        new and delete in all their forms; failure by handler, exception, null
 //!   containers.cc   what the standard library does with them, alone and in threads
+//!   replaced_….cc   programs that replace one form, a pair, the aligned forms, or malloc itself
 //! ```
 //!
 //! Whether the operators come from libstdc++ over our `malloc` or from the library itself
@@ -46,4 +47,28 @@ cases! { "containers.cc":
     over_aligned_elements_stay_aligned_in_vectors
     pmr_resources_draw_from_new_and_delete
     thread_local_objects_free_at_thread_exit
+}
+
+cases! { "replaced_new.cc":
+    forms_without_alignment_call_the_replaced_new
+    default_deletes_give_its_blocks_back
+}
+
+cases! { "replaced_pair.cc":
+    every_delete_without_alignment_calls_the_replaced_one
+    aligned_forms_call_neither
+    the_standard_library_uses_the_pair
+}
+
+cases! { "replaced_aligned.cc":
+    every_aligned_form_calls_the_replaced_ones
+    forms_without_alignment_call_neither
+    over_aligned_types_use_them
+}
+
+cases! { "replaced_malloc.cc":
+    every_default_new_and_delete_uses_the_programs_malloc
+    libc_uses_the_programs_malloc
+    reallocarray_uses_the_programs_realloc
+    threads_and_containers_use_the_programs_malloc
 }
