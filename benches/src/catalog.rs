@@ -1,85 +1,23 @@
 //! Every row of the comparison: its name, its work, and how many operations it does.
 //!
+//! ```text
+//!   catalog.rs   what a row is, and how rows are found
+//!   work.rs      the kinds of work and their parameters
+//!   rows.rs      the rows themselves, in the order of the report
+//!   about.rs     a paragraph per family: what it stresses, where it comes from
+//! ```
+//!
 //! The amount of work is fixed, not the time: all allocators see the same requests in
 //! the same order, so that their memory is comparable as well. `ops` is chosen so that
-//! a row takes some 0.1 to 0.8 s with the peers on a 2-core machine.
+//! a row takes some 0.1 to 0.25 s with a good allocator on a 2-core machine: long enough
+//! to be measured, short enough for a whole comparison in half an hour.
 
-/// Order in which a batch is freed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// As allocated.
-    Fifo,
-    /// Last one first.
-    Lifo,
-    /// A fixed random permutation.
-    Shuffled,
-}
+mod about;
+mod rows;
+mod work;
 
-/// Distribution of request sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mix {
-    /// Log-uniform over 16..4096 bytes.
-    Small,
-    /// Log-uniform over 1..32768 bytes, and one request in 200 up to 1 MiB.
-    Wide,
-}
-
-/// What the threads of an idle row keep while they wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// They never allocated: what the threads themselves cost.
-    Nothing,
-    /// 3 % of the blocks, at random.
-    Survivors,
-    /// All blocks.
-    Everything,
-}
-
-/// A kind of work with its parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Work {
-    Pair {
-        size: usize,
-    },
-    Batch {
-        count: usize,
-        order: Order,
-        touch: bool,
-    },
-    Random {
-        mix: Mix,
-    },
-    Handover {
-        producers: usize,
-        consumers: usize,
-    },
-    Larson,
-    Mstress,
-    Rptest,
-    Sh6,
-    Sh8,
-    CacheScratch,
-    CacheThrash,
-    Large {
-        touch: bool,
-    },
-    GrowDoubling,
-    GrowByOne,
-    Calloc {
-        size: usize,
-    },
-    Aligned {
-        align: usize,
-    },
-    Churn,
-    Idle {
-        keep: Keep,
-    },
-    Burst,
-    /// Not run by `workload` but by `compare`, as a C program of its own.
-    Once,
-}
+pub use rows::ROWS;
+pub use work::{Keep, Mix, Order, Work};
 
 /// One row of the comparison.
 #[derive(Clone, Copy, Debug)]
@@ -94,103 +32,84 @@ pub struct Row {
     pub work: Work,
 }
 
-const M: u64 = 1_000_000;
-
-const fn row(name: &'static str, threads: usize, ops: u64, work: Work) -> Row {
-    Row { name, threads, ops, work }
+/// What a row is measured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Time per operation: counts in the means over time.
+    Time,
+    /// Resident memory in KiB: counts in the means over memory, and other load on the
+    /// machine does not disturb it.
+    Memory,
+    /// The distribution over single calls; its own time contains the clock's, and so
+    /// counts nowhere.
+    Latency,
+    /// A real program's seconds.
+    Program,
 }
 
-const fn pair(name: &'static str, threads: usize, size: usize) -> Row {
-    row(name, threads, 10 * M * threads as u64, Work::Pair { size })
-}
+impl Row {
+    /// What the row is measured for.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.work {
+            Work::Idle { .. } | Work::Burst | Work::Drift | Work::Once => Kind::Memory,
+            Work::Latency { .. } => Kind::Latency,
+            Work::Program(_) => Kind::Program,
+            _ => Kind::Time,
+        }
+    }
 
-const fn batch(name: &'static str, ops: u64, count: usize, order: Order) -> Row {
-    row(name, 1, ops, Work::Batch { count, order, touch: true })
-}
+    /// Rows of one family share an idea and a paragraph.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self.work {
+            Work::Idle { .. } => "idle",
+            _ => self.name.split_once('/').map_or(self.name, |(family, _)| family),
+        }
+    }
 
-const fn untouched(name: &'static str, ops: u64, count: usize) -> Row {
-    row(name, 1, ops, Work::Batch { count, order: Order::Fifo, touch: false })
-}
+    /// What one operation is, in the singular.
+    #[must_use]
+    pub const fn unit(&self) -> &'static str {
+        match self.work {
+            Work::Pair { .. } | Work::Simple { .. } | Work::Latency { .. } => "malloc and free",
+            Work::GrowDoubling | Work::GrowByOne => "realloc",
+            Work::Calloc { .. } => "calloc and free",
+            Work::Aligned { .. } => "posix_memalign and free",
+            Work::CacheScratch | Work::CacheThrash => "block of 8 bytes, written 100 times",
+            Work::Leak => "block, never freed",
+            Work::Program(_) => "run of the program",
+            Work::Once => "start of a process",
+            Work::Churn | Work::Mleak | Work::Idle { .. } => "thread",
+            _ => "block's life",
+        }
+    }
 
-const fn handover(name: &'static str, producers: usize, consumers: usize) -> Row {
-    row(name, producers + consumers, 4 * M, Work::Handover { producers, consumers })
-}
+    /// Whether the resident set is worth watching over time, from outside.
+    #[must_use]
+    pub fn timeline(&self) -> bool {
+        match self.work {
+            Work::Burst | Work::Drift => true,
+            Work::Larson | Work::Mstress => self.threads == 8,
+            _ => false,
+        }
+    }
 
-const fn random(name: &'static str, threads: usize, ops: u64, mix: Mix) -> Row {
-    row(name, threads, ops, Work::Random { mix })
-}
+    /// The name without its thread count, where it ends with one: rows of one series
+    /// differ in nothing else.
+    #[must_use]
+    pub fn series(&self) -> Option<&'static str> {
+        let (series, threads) = self.name.rsplit_once('/')?;
+        let digits = threads.strip_suffix('t')?;
+        (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(series)
+    }
 
-const fn idle(name: &'static str, keep: Keep) -> Row {
-    row(name, 1000, 0, Work::Idle { keep })
+    /// A paragraph on what the row's family stresses, and where the idea comes from.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        about::of(self.family())
+    }
 }
-
-/// All rows, in the order of the report.
-pub const ROWS: &[Row] = &[
-    pair("pair/16/1t", 1, 16),
-    pair("pair/32/1t", 1, 32),
-    pair("pair/64/1t", 1, 64),
-    pair("pair/128/1t", 1, 128),
-    pair("pair/256/1t", 1, 256),
-    pair("pair/512/1t", 1, 512),
-    pair("pair/1024/1t", 1, 1024),
-    pair("pair/16/2t", 2, 16),
-    pair("pair/32/2t", 2, 32),
-    pair("pair/64/2t", 2, 64),
-    pair("pair/128/2t", 2, 128),
-    pair("pair/256/2t", 2, 256),
-    pair("pair/512/2t", 2, 512),
-    pair("pair/1024/2t", 2, 1024),
-    batch("batch/100/fifo", 12 * M, 100, Order::Fifo),
-    batch("batch/1000/fifo", 12 * M, 1000, Order::Fifo),
-    batch("batch/1000/lifo", 12 * M, 1000, Order::Lifo),
-    batch("batch/1000/shuffled", 12 * M, 1000, Order::Shuffled),
-    untouched("batch/1000/fifo-untouched", 12 * M, 1000),
-    batch("batch/10000/fifo", 12 * M, 10_000, Order::Fifo),
-    batch("batch/100000/fifo", 10 * M, 100_000, Order::Fifo),
-    batch("batch/1000000/fifo", 8 * M, 1_000_000, Order::Fifo),
-    batch("batch/1000000/lifo", 8 * M, 1_000_000, Order::Lifo),
-    batch("batch/1000000/shuffled", 2 * M, 1_000_000, Order::Shuffled),
-    untouched("batch/1000000/fifo-untouched", 8 * M, 1_000_000),
-    random("random/small/1t", 1, 4 * M, Mix::Small),
-    random("random/small/2t", 2, 5 * M, Mix::Small),
-    random("random/small/8t", 8, 5 * M, Mix::Small),
-    random("random/small/64t", 64, 5 * M, Mix::Small),
-    random("random/wide/1t", 1, 2 * M, Mix::Wide),
-    random("random/wide/2t", 2, 3 * M, Mix::Wide),
-    random("random/wide/8t", 8, 3 * M, Mix::Wide),
-    random("random/wide/64t", 64, 3 * M, Mix::Wide),
-    handover("prodcons/1x1", 1, 1),
-    handover("prodcons/1x3", 1, 3),
-    handover("prodcons/4x4", 4, 4),
-    row("larson/2t", 2, 4 * M, Work::Larson),
-    row("larson/8t", 8, 4 * M, Work::Larson),
-    row("larson/64t", 64, 4 * M, Work::Larson),
-    row("mstress/2t", 2, M, Work::Mstress),
-    row("mstress/8t", 8, M, Work::Mstress),
-    row("mstress/64t", 64, M, Work::Mstress),
-    row("rptest/64t", 64, M, Work::Rptest),
-    row("sh6/4t", 4, 4 * M, Work::Sh6),
-    row("sh6/64t", 64, 4 * M, Work::Sh6),
-    row("sh8/4t", 4, 2 * M, Work::Sh8),
-    row("sh8/64t", 64, 2 * M, Work::Sh8),
-    row("cache-scratch/2t", 2, M, Work::CacheScratch),
-    row("cache-thrash/2t", 2, M, Work::CacheThrash),
-    row("large/touched", 1, 5_000, Work::Large { touch: true }),
-    row("large/untouched", 1, 100_000, Work::Large { touch: false }),
-    row("grow/doubling", 1, 600, Work::GrowDoubling),
-    row("grow/by-one", 1, 4 * M, Work::GrowByOne),
-    row("calloc/100", 1, 10 * M, Work::Calloc { size: 100 }),
-    row("calloc/10K", 1, M, Work::Calloc { size: 10 << 10 }),
-    row("calloc/1M", 1, 1_500, Work::Calloc { size: 1 << 20 }),
-    row("aligned/64", 1, 3 * M, Work::Aligned { align: 64 }),
-    row("aligned/4096", 1, 2 * M, Work::Aligned { align: 4096 }),
-    row("churn/20000-threads", 4, 20_000, Work::Churn),
-    row("once", 1, 0, Work::Once),
-    idle("threads1000", Keep::Nothing),
-    idle("idle1000", Keep::Survivors),
-    idle("live1000", Keep::Everything),
-    row("burst", 1, 0, Work::Burst),
-];
 
 /// The row of that exact name.
 #[must_use]
@@ -218,7 +137,40 @@ mod tests {
     #[test]
     fn a_filter_selects_by_any_of_its_parts() {
         let names: Vec<_> = matching(&["sh6/".into(), "once".into()]).map(|r| r.name).collect();
-        assert_eq!(names, ["sh6/4t", "sh6/64t", "once"]);
+        assert_eq!(names, ["sh6/2t", "sh6/8t", "sh6/64t", "once"]);
         assert_eq!(matching(&[]).count(), ROWS.len());
+    }
+
+    #[test]
+    fn every_row_has_a_paragraph_of_its_family() {
+        for row in ROWS {
+            assert!(row.about().len() > 80, "{} of {}: {}", row.name, row.family(), row.about());
+        }
+    }
+
+    #[test]
+    fn a_series_is_the_name_without_its_threads() {
+        assert_eq!(find("larson/8t").unwrap().series(), Some("larson"));
+        assert_eq!(find("pair/64/64t").unwrap().series(), Some("pair/64"));
+        assert_eq!(find("once").unwrap().series(), None);
+        assert_eq!(find("batch/1000/fifo").unwrap().series(), None);
+        for row in ROWS.iter().filter(|row| row.series().is_some()) {
+            assert!(row.name.ends_with(&format!("/{}t", row.threads)), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn threaded_families_have_oversubscribed_forms() {
+        for family in ["pair", "random", "prodcons", "larson", "mstress", "rptest", "sh6", "sh8"]
+            .into_iter()
+            .chain(["cache-scratch", "cache-thrash", "alloc-test"])
+        {
+            for threads in [8, 64] {
+                assert!(
+                    ROWS.iter().any(|row| row.family() == family && row.threads == threads),
+                    "{family} has no row with {threads} threads"
+                );
+            }
+        }
     }
 }

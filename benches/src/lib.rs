@@ -1,10 +1,11 @@
 //! What the two programs of this crate agree on: the list of rows, the line that
-//! reports one measurement, and the statistics over such lines.
+//! reports one measurement, the results of a comparison, and the report made of them.
 //!
 //! ```text
 //!   compare ──spawns, LD_PRELOAD=…──▶ workload ROW --scale F
-//!      ▲                                 │ malloc, free, … by symbol
-//!      └──────── one record per line ────┘
+//!    │ ▲                                 │ malloc, free, … by symbol
+//!    │ └──────── one record per line ────┘
+//!    └──▶ results ──▶ report: tables, CSV, HTML, SVG
 //! ```
 //!
 //! `workload` calls the C allocation functions by symbol, so the dynamic linker
@@ -12,4 +13,6 @@
 
 pub mod catalog;
 pub mod record;
+pub mod report;
+pub mod results;
 pub mod stats;

@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! cidbench name=pair/16/1t metric=ns value=5.430 cpu=5.421 ops=20000000 asked_kib=0
-//!          peak_kib=2184 end_kib=2180 minflt=131 lib=/usr/lib/…/libjemalloc.so.2
+//!          peak_kib=2184 end_kib=2180 minflt=131 user=5.400 sys=0.021 majflt=0 vcsw=0
+//!          icsw=12 lib=/usr/lib/…/libjemalloc.so.2
 //! ```
 //!
 //! `lib` comes last because a path may hold spaces. Fields borrow from the line, so
-//! that the process under measurement formats a record without allocating.
+//! that the process under measurement formats a record without allocating. A latency
+//! row sends two lines of another kind as well: [`Latency`].
+
+mod latency;
 
 use core::fmt;
+
+pub use latency::{Latency, Operation};
 
 /// First word of every record; other output of a workload is ignored.
 pub const MARK: &str = "cidbench ";
@@ -54,6 +60,16 @@ pub struct Record<'a> {
     pub end_kib: u64,
     /// Minor page faults of the process so far.
     pub minflt: u64,
+    /// User time of the whole process in the timed part, in nanoseconds per operation.
+    pub user: f64,
+    /// System time of the whole process in the timed part, in nanoseconds per operation.
+    pub sys: f64,
+    /// Major page faults in the timed part.
+    pub majflt: u64,
+    /// Voluntary context switches in the timed part: a thread that waited.
+    pub vcsw: u64,
+    /// Involuntary context switches in the timed part: a thread that was preempted.
+    pub icsw: u64,
     /// File that `malloc` was found in, or `mixed` where its siblings lie elsewhere.
     pub lib: &'a str,
 }
@@ -63,7 +79,7 @@ impl fmt::Display for Record<'_> {
         write!(
             f,
             "{MARK}name={} metric={} value={:.3} cpu={:.3} ops={} asked_kib={} peak_kib={} \
-             end_kib={} minflt={} lib={}",
+             end_kib={} minflt={} user={:.3} sys={:.3} majflt={} vcsw={} icsw={} lib={}",
             self.name,
             self.metric.word(),
             self.value,
@@ -73,6 +89,11 @@ impl fmt::Display for Record<'_> {
             self.peak_kib,
             self.end_kib,
             self.minflt,
+            self.user,
+            self.sys,
+            self.majflt,
+            self.vcsw,
+            self.icsw,
             self.lib
         )
     }
@@ -83,11 +104,9 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn parse(line: &'a str) -> Option<Self> {
         let (fields, lib) = line.trim_end().strip_prefix(MARK)?.split_once(" lib=")?;
-        let get = |key: &str| {
-            fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
-        };
-        let number = |key: &str| get(key)?.parse::<u64>().ok();
-        let real = |key: &str| get(key)?.parse::<f64>().ok().filter(|v| v.is_finite());
+        let get = |key| field(fields, key);
+        let number = |key| whole(fields, key);
+        let real = |key| finite(fields, key);
         Some(Self {
             name: get("name")?,
             metric: match get("metric")? {
@@ -102,9 +121,27 @@ impl<'a> Record<'a> {
             peak_kib: number("peak_kib")?,
             end_kib: number("end_kib")?,
             minflt: number("minflt")?,
+            user: real("user")?,
+            sys: real("sys")?,
+            majflt: number("majflt")?,
+            vcsw: number("vcsw")?,
+            icsw: number("icsw")?,
             lib,
         })
     }
+}
+
+/// The value of `key` among `key=value` fields with one blank between.
+fn field<'a>(fields: &'a str, key: &str) -> Option<&'a str> {
+    fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn whole(fields: &str, key: &str) -> Option<u64> {
+    field(fields, key)?.parse().ok()
+}
+
+fn finite(fields: &str, key: &str) -> Option<f64> {
+    field(fields, key)?.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 #[cfg(test)]
@@ -121,6 +158,11 @@ mod tests {
         peak_kib: 2184,
         end_kib: 2180,
         minflt: 131,
+        user: 4.75,
+        sys: 0.25,
+        majflt: 2,
+        vcsw: 3,
+        icsw: 12,
         lib: "/opt/with space/liba.so",
     };
 
@@ -133,6 +175,7 @@ mod tests {
     fn a_record_with_a_missing_or_bad_field_is_refused() {
         let line = SAMPLE.to_string();
         assert!(Record::parse(&line.replace("minflt=131 ", "")).is_none());
+        assert!(Record::parse(&line.replace("icsw=12 ", "")).is_none());
         assert!(Record::parse(&line.replace("value=5.125", "value=NaN")).is_none());
         assert!(Record::parse(&line.replace("metric=ns", "metric=s")).is_none());
         assert!(Record::parse("name=pair/16/1t").is_none());

@@ -1,7 +1,9 @@
 //! Median, spread and geometric mean of a handful of measurements.
 
+use serde::{Deserialize, Serialize};
+
 /// Median, smallest and largest of some values.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle value, or the mean of the two middle ones.
     pub median: f64,

@@ -1,34 +1,52 @@
-//! `compare` runs the workloads under each allocator and prints how they compare.
+//! `compare` runs the workloads under each allocator and shows how they compare.
 //!
 //! ```text
-//!   round 1: row 1 [A B C]  row 2 [A B C] …
-//!   round 2: row 1 [B C A]  row 2 [B C A] …     so that drift hits all alike
+//!   cli ─▶ allocators ─▶ runs ──────────▶ collect ─▶ results.json, .csv, report.html, .svg, tables
+//!            └ peers      ├ child, noise   (library: results, report)
+//!                         ├ once
+//!                         └ programs
+//!   compare report: results.json ─▶ the rest      compare gate: gate
 //! ```
 
 mod allocators;
 mod child;
 mod cli;
-mod grid;
+mod collect;
+mod gate;
+mod interrupt;
+mod machine;
 mod noise;
 mod once;
-mod report;
-mod results;
+mod pace;
+mod peers;
+mod programs;
+mod runs;
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use cidalloc_benches::catalog::{Row, Work, matching};
-use cidalloc_benches::record::Record;
+use cidalloc_benches::catalog::{Row, matching};
+use cidalloc_benches::report::{self, Measure};
+use cidalloc_benches::results::{Kind, Results};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use allocators::{Allocator, Choice, choose};
-use noise::Noise;
-use results::{Measure, Results, Sample};
+use allocators::{Column, OURS, Wanted};
+use child::Job;
+use collect::Collector;
+use runs::Setup;
 
 fn main() -> ExitCode {
-    match compare(&cli::Options::parse()) {
+    let cli = cli::Cli::parse();
+    let ended = match &cli.command {
+        None => compare(&cli.options),
+        Some(cli::Command::Compare(options)) => compare(options.as_ref()),
+        Some(cli::Command::Report(options)) => show_again(options),
+        Some(cli::Command::Gate(options)) => gate::run(options),
+    };
+    match ended {
+        _ if interrupt::asked() => ExitCode::from(130),
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(why) => {
@@ -38,199 +56,181 @@ fn main() -> ExitCode {
     }
 }
 
-/// All that a run needs besides its row and its allocator.
-struct Setup {
-    workload: PathBuf,
-    scale: String,
-    limit: Duration,
-    /// Runs that may be repeated in all: a machine that is busy throughout gains nothing
-    /// from more, and takes twice the time.
-    repeats_max: usize,
-    once: Option<Result<once::Program, String>>,
-}
-
 /// True where nothing failed.
 fn compare(options: &cli::Options) -> Result<bool, String> {
+    let start = Instant::now();
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = exe.parent().unwrap_or(Path::new("."));
-    let ours = options.ours.clone().unwrap_or_else(|| beside.join("libcidmalloc.so"));
-    let Choice { allocators, missing } = choose(&ours, &options.preload, &options.allocators)?;
-    let rows: Vec<&Row> = matching(&options.filter).collect();
+    let target = beside.parent().unwrap_or(beside);
+    let rows: Vec<&Row> = matching(&options.filter)
+        .filter(|row| options.threads.is_empty() || options.threads.contains(&row.threads))
+        .collect();
     if rows.is_empty() {
         return Err(
-            "no row's name contains any part of --filter; the names: workload --list".into()
+            "no row has a name with any part of --filter and as many threads as --threads \
+                    says; the names: workload --list"
+                .to_owned(),
         );
     }
     let workload = beside.join("workload");
+    build_missing(&workload, "cidalloc-benches");
     if !workload.exists() {
         return Err(format!(
             "{} does not exist; build it: cargo build --release -p cidalloc-benches",
             workload.display()
         ));
     }
-    let scale = options.scale.unwrap_or(if options.quick { 0.25 } else { 1.0 });
-    let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 3 });
-    let total = rows.len() * allocators.len() * rounds as usize;
     let setup = Setup {
         workload,
-        scale: scale.to_string(),
+        scale: options.scale()?,
         limit: Duration::from_secs(options.limit),
-        repeats_max: if options.no_repeat { 0 } else { total.div_ceil(4) },
-        once: rows.iter().any(|row| row.work == Work::Once).then(once::build),
+        rounds: options.rounds(),
+        repeat_share: match options {
+            _ if options.no_repeat => 0.0,
+            _ if options.quick => 0.1,
+            _ => 0.25,
+        },
     };
-    let head = heading(&allocators, &missing, rounds, scale);
-    head.iter().for_each(|line| println!("{line}"));
+    let out = options.out.clone().unwrap_or_else(|| target.join("compare"));
+    std::fs::create_dir_all(&out).map_err(|error| format!("--out {}: {error}", out.display()))?;
+    interrupt::watch()?;
 
-    let results = run_all(&setup, &rows, &allocators, rounds);
-
-    let mut markdown = format!("# Allocators compared\n\n- {}\n", head.join("\n- "));
-    let mut tables = options.tables.clone();
-    if results.disturbed * 4 > results.runs && !tables.contains(&Measure::Cpu) {
-        println!("\nMuch was disturbed; CPU time suffers less from that, so its table comes too.");
-        tables.push(Measure::Cpu);
-    }
-    for measure in &tables {
-        if let Some(grid) = report::table(&results, &allocators, *measure) {
-            print!("{}", grid.text());
-            markdown += &grid.markdown();
+    let ours = options.ours.clone().unwrap_or_else(|| {
+        let ours = beside.join("libcidmalloc.so");
+        if options.allocators.is_empty() || options.allocators.iter().any(|name| name == OURS) {
+            build_missing(&ours, "cidmalloc");
         }
+        ours
+    });
+    let (files, names) = (&options.preload, &options.allocators);
+    let wanted = Wanted { ours: &ours, files, names, target: &target.join("peers") };
+    let mut columns = wanted.columns()?;
+    if interrupt::asked() {
+        return Err("interrupted before anything was measured".to_owned());
     }
-    let closing = report::closing(&results, &allocators);
-    println!();
-    closing.iter().for_each(|line| println!("{line}"));
-    markdown += &format!("\n- {}\n", closing.join("\n- "));
-    let write = |path: &Option<PathBuf>, text: &str| match path {
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| format!("{} cannot be written: {error}", path.display())),
-        None => Ok(()),
-    };
-    write(&options.csv, &report::csv(&results, &allocators))?;
-    write(&options.markdown, &markdown)?;
+    let mut run = machine::describe(setup.rounds, setup.scale);
+    for column in &mut columns {
+        ask(&setup, column, &mut run.cid_source);
+    }
+    for column in columns.iter().filter(|column| column.is_absent()) {
+        let why = column.entry.absent.as_deref().unwrap_or_default();
+        println!("absent: {}: {why}", column.entry.name);
+    }
+    let entries: Vec<_> = columns.iter().map(|column| column.entry.clone()).collect();
+    let present = columns.iter().filter(|column| !column.is_absent()).count();
+    println!(
+        "{} workloads with {present} allocators, {} rounds at scale {}",
+        rows.len(),
+        setup.rounds,
+        setup.scale
+    );
+    let mut collector = Collector::new(run, entries);
+    runs::all(&setup, &rows, &columns, &mut collector);
+
+    let mut results = collector.finish();
+    results.run.interrupted = interrupt::asked();
+    results.run.seconds = start.elapsed().as_secs_f64();
+    let tables = tables(&results, &options.tables);
+    print!("{}", report::text_of(&results, &tables));
+    write(&out.join("results.json"), &results.to_json()?)?;
+    write_report(&out, &results)?;
+    if let Some(path) = &options.markdown {
+        write(path, &report::markdown_of(&results, &tables))?;
+    }
+    println!("written to {}: results.json, {}", out.display(), REPORT.join(", "));
     Ok(results.failures.is_empty())
 }
 
-/// What was compared with what, and where.
-fn heading(allocators: &[Allocator], missing: &[String], rounds: u32, scale: f64) -> Vec<String> {
-    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut lines = vec![format!(
-        "{cpus} CPUs, Linux {}, huge pages {}; {rounds} rounds at scale {scale}",
-        file("/proc/sys/kernel/osrelease"),
-        file("/sys/kernel/mm/transparent_hugepage/enabled"),
-    )];
-    for allocator in allocators {
-        lines.push(match &allocator.preload {
-            Some(path) => {
-                let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-                format!("{}: {}", allocator.name, real.display())
-            }
-            None => format!("{}: the C library, nothing preloaded", allocator.name),
-        });
+/// What is made of results.
+const REPORT: [&str; 5] =
+    ["results.csv", "report.html", "overview.svg", "means.svg", "scatter.svg"];
+
+fn write_report(folder: &Path, results: &Results) -> Result<(), String> {
+    let makers =
+        [report::csv, report::html, report::svg_overview, report::svg_means, report::svg_scatter];
+    for (name, make) in REPORT.iter().zip(makers) {
+        write(&folder.join(name), &make(results))?;
     }
-    lines.extend(missing.iter().map(|line| format!("missing: {line}")));
-    let tuning = ["CIDALLOC_", "MALLOC_", "MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES"];
-    for (key, value) in std::env::vars() {
-        if tuning.iter().any(|prefix| key.starts_with(prefix)) {
-            lines.push(format!("tuned by the environment: {key}={value}"));
-        }
-    }
-    lines
+    Ok(())
 }
 
-fn run_all(setup: &Setup, rows: &[&Row], allocators: &[Allocator], rounds: u32) -> Results {
-    let mut results = Results::default();
-    let total = rows.len() * allocators.len() * rounds as usize;
-    let style = ProgressStyle::with_template("{pos}/{len} {msg} [{elapsed} of about {duration}]");
-    let bar = ProgressBar::new(total as u64);
-    if let Ok(style) = style {
-        bar.set_style(style);
+/// Builds a file that belongs beside this program, where `cargo run` built this one alone.
+fn build_missing(file: &Path, package: &str) {
+    let (Some(cargo), Some(folder)) = (std::env::var_os("CARGO"), file.parent()) else { return };
+    if file.exists() {
+        return;
     }
-    for round in 0..rounds as usize {
-        for row in rows {
-            for turn in 0..allocators.len() {
-                let column = (turn + round) % allocators.len();
-                bar.set_message(format!("{} {}", row.name, allocators[column].name));
-                measure(setup, row, allocators, column, &mut results);
-                bar.inc(1);
-            }
-        }
+    let mut command = std::process::Command::new(cargo);
+    command.args(["build", "--package", package, "--target-dir"]);
+    command.arg(folder.parent().unwrap_or(folder)).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        command.arg("--release");
     }
-    bar.finish_and_clear();
-    results
+    // Cargo says itself what fails, and the file's absence is what counts.
+    let _ = command.status();
 }
 
-/// One run of a row, repeated once where others disturbed it.
-fn measure(
-    setup: &Setup,
-    row: &Row,
-    allocators: &[Allocator],
-    column: usize,
-    results: &mut Results,
-) {
-    results.runs += 1;
-    let once = || run_once(setup, row, &allocators[column]);
-    let mut outcome = once();
-    // Memory does not depend on who else runs.
-    let timed = !matches!(row.work, Work::Idle { .. } | Work::Burst | Work::Once);
-    let may_repeat = timed && results.repeated < setup.repeats_max;
-    if let (true, Ok((_, noise))) = (may_repeat, &outcome)
-        && noise.disturbed
-    {
-        results.repeated += 1;
-        let first = noise.total();
-        match once() {
-            Ok((_, second)) if second.total() >= first => {}
-            second => outcome = second,
-        }
+/// Lets two allocators say of themselves what bears on their figures.
+fn ask(setup: &Setup, column: &mut Column, cid_source: &mut String) {
+    let (is_ours, is_tcmalloc) =
+        (column.entry.kind == Kind::Ours, column.entry.name == peers::TCMALLOC);
+    if column.is_absent() || !(is_ours || is_tcmalloc) {
+        return;
     }
-    match outcome {
-        Ok((samples, noise)) => {
-            results.disturbed += usize::from(noise.disturbed && timed);
-            samples.into_iter().for_each(|(name, mut sample)| {
-                sample.noise.disturbed &= timed;
-                results.add(&name, column, sample);
-            });
-        }
-        Err(why) => results.fail(row.name, column, why),
-    }
-}
-
-type Samples = Vec<(String, Sample)>;
-
-fn run_once(setup: &Setup, row: &Row, allocator: &Allocator) -> Result<(Samples, Noise), String> {
-    if let (Work::Once, Some(program)) = (row.work, &setup.once) {
-        let program = program.as_ref().map_err(Clone::clone)?;
-        let sample = once::run(program, allocator, setup.limit)?;
-        return Ok((vec![(row.name.to_owned(), sample)], Noise::default()));
-    }
-    let preload = allocator.preload.as_deref();
-    let arguments = [row.name, "--scale", &setup.scale];
-    let output = child::run(&setup.workload, &arguments, preload, setup.limit)?;
-    let mut samples = Vec::new();
-    for record in output.text.lines().filter_map(Record::parse) {
-        took_effect(record.lib, preload)?;
-        samples.push((record.name.to_owned(), Sample::new(&record, output.noise)));
-    }
-    if samples.is_empty() {
-        return Err("the workload printed no record".to_owned());
-    }
-    Ok((samples, output.noise))
-}
-
-/// Whether the file that served `malloc` is the one that was asked for.
-fn took_effect(served: &str, preload: Option<&Path>) -> Result<(), String> {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let right = match preload {
-        Some(library) => real(Path::new(served)) == real(library),
-        None => served.contains("libc.so") || served.contains("libc-"),
+    let mut env = column.env.clone();
+    let name = if is_ours { "CIDALLOC_STATS" } else { "PEER_STATISTICS" };
+    env.push((name.to_owned(), "1".to_owned()));
+    let job = Job {
+        program: &setup.workload,
+        arguments: &["pair/64/1t", "--scale", "0.0001"],
+        preload: column.preload.as_deref(),
+        env: &env,
+        limit: setup.limit,
+        timeline: false,
     };
-    if right {
-        return Ok(());
+    let said = child::run(job).map(|output| output.complaint).unwrap_or_default();
+    let line = |start: &str| said.lines().find_map(|line| line.trim().strip_prefix(start));
+    if is_ours {
+        *cid_source =
+            line("cid_source").map_or("it does not say".to_owned(), |s| s.trim().to_owned());
+        return;
     }
-    Err(match served {
-        "mixed" => {
-            "the malloc family is served by more than one library: an export is missing".into()
-        }
-        _ => format!("the preload did not take effect: malloc came from {served}"),
-    })
+    let env: Vec<_> = column.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mode = line("peer: ").unwrap_or("it does not say whether its caches are per CPU");
+    column.entry.note = format!("{mode}; run with {}", env.join(" "));
+}
+
+/// The tables that were asked for, or the usual ones.
+fn tables(results: &Results, wanted: &[Measure]) -> Vec<Measure> {
+    if !wanted.is_empty() {
+        return wanted.to_vec();
+    }
+    let mut tables = report::USUAL.to_vec();
+    let noise = &results.run.noise;
+    if noise.disturbed * 4 > noise.runs {
+        println!("Much was disturbed; CPU time suffers less from that, so its table comes too.\n");
+        tables.push(Measure::Cpu);
+    }
+    tables
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text)
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+/// `compare report`
+fn show_again(options: &cli::Report) -> Result<bool, String> {
+    let results = Results::read(&options.results)?;
+    let beside = || options.results.parent().unwrap_or(Path::new("")).to_owned();
+    let out: PathBuf = options.out.clone().unwrap_or_else(beside);
+    std::fs::create_dir_all(&out).map_err(|error| format!("--out {}: {error}", out.display()))?;
+    write_report(&out, &results)?;
+    let tables = tables(&results, &options.tables);
+    if let Some(path) = &options.markdown {
+        write(path, &report::markdown_of(&results, &tables))?;
+    }
+    print!("{}", report::text_of(&results, &tables));
+    println!("written to {}: {}", out.display(), REPORT.join(", "));
+    Ok(true)
 }

@@ -1,28 +1,30 @@
 //! How much of the machine others took while a run was going on.
 //!
 //! ```text
-//!   busy ticks of all CPUs (/proc/stat) − the run's own CPU time − ours = foreign
-//!   steal ticks                                                        = the hypervisor's
+//!   busy ticks of all CPUs (/proc/stat) − CPU time of this process and the run's = foreign
+//!   steal ticks                                                                  = the hypervisor's
 //! ```
 
 use std::time::Instant;
 
 /// Above this share of one core a run counts as disturbed.
-const CORE_SHARE_MAX: f64 = 0.2;
+pub(crate) const CORE_SHARE_MAX: f64 = 0.2;
 /// /proc/stat counts in ticks per CPU: below this many seconds a difference is rounding.
 const ROUNDING_S: f64 = 0.04;
 
-/// Cores that others took, on average over the run.
+/// CPU seconds that others took during a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Noise {
+    pub(crate) wall: f64,
     pub(crate) foreign: f64,
     pub(crate) steal: f64,
     pub(crate) disturbed: bool,
 }
 
 impl Noise {
-    pub(crate) fn total(self) -> f64 {
-        self.foreign + self.steal
+    /// Cores that others took, on average over the run.
+    pub(crate) fn cores(self) -> f64 {
+        (self.foreign + self.steal) / self.wall.max(1e-3)
     }
 }
 
@@ -49,19 +51,19 @@ fn parse(stat: &str) -> (f64, f64) {
     (busy / hz, at(7) / hz)
 }
 
-/// CPU seconds in a `rusage`.
-pub(crate) fn cpu_seconds(usage: &libc::rusage) -> f64 {
-    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
+/// CPU seconds of this process and of all that it started and waited for.
 fn own() -> f64 {
-    let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `getrusage` fills the struct, and all-zero is a valid one.
-    cpu_seconds(&unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    })
+    let of = |who| {
+        let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: `getrusage` fills the struct, and all-zero is a valid one.
+        let usage = unsafe {
+            libc::getrusage(who, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+        seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    };
+    of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
 }
 
 /// A run in progress.
@@ -76,13 +78,12 @@ impl Watch {
         Self { start: Instant::now(), machine: machine(), own: own() }
     }
 
-    /// Ends the run, which took `child` CPU seconds itself.
-    pub(crate) fn stop(self, child: f64) -> Noise {
+    /// Ends the run, whose processes have been waited for.
+    pub(crate) fn stop(self) -> Noise {
         let (busy, stolen) = machine();
-        let accounted = child + own() - self.own;
         judge(
             self.start.elapsed().as_secs_f64(),
-            busy - self.machine.0 - accounted,
+            busy - self.machine.0 - (own() - self.own),
             stolen - self.machine.1,
         )
     }
@@ -91,12 +92,9 @@ impl Watch {
 /// Verdict on `foreign` and `steal` CPU seconds within `wall` seconds. Rounding can make
 /// either difference negative.
 fn judge(wall: f64, foreign: f64, steal: f64) -> Noise {
-    let (wall, foreign, steal) = (wall.max(1e-3), foreign.max(0.0), steal.max(0.0));
-    Noise {
-        foreign: foreign / wall,
-        steal: steal / wall,
-        disturbed: foreign + steal > (CORE_SHARE_MAX * wall).max(ROUNDING_S),
-    }
+    let (foreign, steal) = (foreign.max(0.0), steal.max(0.0));
+    let disturbed = foreign + steal > (CORE_SHARE_MAX * wall).max(ROUNDING_S);
+    Noise { wall, foreign, steal, disturbed }
 }
 
 #[cfg(test)]
@@ -114,15 +112,19 @@ mod tests {
         assert!(!judge(1.0, 0.19, 0.0).disturbed);
         assert!(judge(1.0, 0.11, 0.10).disturbed);
         assert!(!judge(0.05, 0.03, 0.0).disturbed);
-        assert_eq!(judge(1.0, -0.02, -0.01).total(), 0.0);
+        assert_eq!(judge(1.0, -0.02, -0.01).cores(), 0.0);
     }
 
     #[test]
-    fn the_work_of_this_process_is_counted_as_its_own() {
+    fn the_work_of_this_process_and_of_its_children_is_its_own() {
         let (before, start) = (own(), Instant::now());
         while start.elapsed().as_millis() < 50 {
             core::hint::spin_loop();
         }
-        assert!(own() > before);
+        let between = own();
+        assert!(between > before);
+        let spin = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+        assert!(std::process::Command::new("sh").args(["-c", spin]).status().unwrap().success());
+        assert!(own() > between);
     }
 }

@@ -1,17 +1,13 @@
 //! The row `once`: a C program that allocates once. It is compiled here, since the
 //! runtime of a Rust program allocates before `main` and would blur the answer.
 
-use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cidalloc_benches::record::{Metric, Record};
+use cidalloc_benches::results::Sample;
 use cidalloc_benches::stats::spread;
 
-use crate::allocators::Allocator;
-use crate::child;
-use crate::noise::Noise;
-use crate::results::Sample;
+use crate::child::{self, Job};
 
 const LAUNCHES: usize = 9;
 
@@ -51,17 +47,14 @@ fn field(text: &str, key: &str) -> Option<f64> {
         .find_map(|line| line.strip_prefix(key)?.split_ascii_whitespace().next()?.parse().ok())
 }
 
-/// Launches the program several times; the sample holds the medians.
-pub(crate) fn run(
-    program: &Program,
-    allocator: &Allocator,
-    limit: Duration,
-) -> Result<Sample, String> {
+/// Launches the program several times under the job's allocator; the sample holds the
+/// medians.
+pub(crate) fn run(program: &Program, job: Job<'_>) -> Result<Sample, String> {
     let (mut values, mut peaks) = (Vec::new(), Vec::new());
+    let once = program.0.join("once");
     for _ in 0..LAUNCHES {
-        let preload = allocator.preload.as_deref();
-        let text = child::run(&program.0.join("once"), &[], preload, limit)?.text;
-        if let Some(library) = preload {
+        let text = child::run(Job { program: &once, arguments: &[], ..job })?.text;
+        if let Some(library) = job.preload {
             let real = std::fs::canonicalize(library).unwrap_or_else(|_| library.to_owned());
             if !mapped(&text, &real) {
                 return Err(format!("{} is not mapped in the process", real.display()));
@@ -72,19 +65,7 @@ pub(crate) fn run(
     }
     let median = |values: Vec<f64>| spread(values).map_or(0.0, |s| s.median);
     let (value, peak) = (median(values), median(peaks));
-    let record = Record {
-        name: "once",
-        metric: Metric::Kib,
-        value,
-        cpu: 0.0,
-        ops: 1,
-        asked_kib: 0,
-        peak_kib: peak as u64,
-        end_kib: value as u64,
-        minflt: 0,
-        lib: "",
-    };
-    Ok(Sample::new(&record, Noise::default()))
+    Ok(Sample { value, peak_kib: peak as u64, end_kib: value as u64, ..Sample::default() })
 }
 
 fn mapped(maps: &str, library: &Path) -> bool {
@@ -93,13 +74,22 @@ fn mapped(maps: &str, library: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     #[test]
     fn one_allocation_costs_glibc_between_half_a_megabyte_and_four() {
         let program = build().unwrap();
-        let glibc = Allocator { name: "glibc".into(), preload: None };
-        let sample = run(&program, &glibc, Duration::from_secs(10)).unwrap();
+        let job = Job {
+            program: Path::new(""),
+            arguments: &[],
+            preload: None,
+            env: &[],
+            limit: Duration::from_secs(10),
+            timeline: false,
+        };
+        let sample = run(&program, job).unwrap();
         assert!((512.0..4096.0).contains(&sample.value), "{}", sample.value);
     }
 }

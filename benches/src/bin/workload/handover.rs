@@ -1,12 +1,13 @@
 //! Producers allocate, consumers free (xmalloc's pattern).
 //!
 //! ```text
-//!   producers ── full ring: crates of 128 blocks ──▶ consumers
+//!   producers ── full ring: crates of 512 blocks ──▶ consumers
 //!       ▲                                               │
 //!       └────────────── empty ring: crates ─────────────┘
 //! ```
 //!
-//! The crates are fixed, so the queues are bounded and never allocate.
+//! The crates are fixed, so the queues are bounded and never allocate; they are large,
+//! so that waking threads up does not drown the allocator's part.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::rng::{Rng, Sizes};
 use crate::table::Table;
 
 const CRATES: usize = 32;
-const BLOCKS: usize = 128;
+const BLOCKS: usize = 512;
 
 type Crate = [Option<Tagged>; BLOCKS];
 

@@ -106,7 +106,12 @@ pub(crate) struct Tagged {
 impl Tagged {
     #[inline(always)]
     pub(crate) fn new(len: usize) -> Self {
-        let block = Block::malloc(len);
+        Self::from_block(Block::malloc(len), len)
+    }
+
+    /// Tags a block of `len` bytes.
+    #[inline(always)]
+    pub(crate) fn from_block(block: Block, len: usize) -> Self {
         let tag = tag(&block, len);
         // SAFETY: both writes lie within `len` bytes, which is at least 1.
         unsafe {
@@ -120,11 +125,34 @@ impl Tagged {
         Self { block, len }
     }
 
+    /// Writes the bytes between the tags.
+    pub(crate) fn fill(&mut self) {
+        if self.len > 9 {
+            // SAFETY: bytes 8 to `len - 1` lie within the block, between its tags.
+            unsafe { self.block.as_ptr().add(8).write_bytes(0xa5, self.len - 9) };
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Checks the tags and gives the block back, to be freed by the caller.
+    #[inline(always)]
+    pub(crate) fn into_block(self) -> Block {
+        self.check();
+        // SAFETY: read out once, and `self` is forgotten, so the block keeps one owner.
+        let block = unsafe { core::ptr::read(&raw const self.block) };
+        core::mem::forget(self);
+        block
+    }
+
     #[cold]
     #[inline(never)]
     fn spoilt(&self) -> ! {
         use core::fmt::Write;
-        let mut line = crate::proc::Line::new();
+        let mut line: crate::proc::Line = crate::proc::Line::new();
         let _ = write!(
             line,
             "the block of {} bytes at {:p} was overwritten while it was live",
@@ -142,6 +170,13 @@ fn tag(block: &Block, len: usize) -> u64 {
 impl Drop for Tagged {
     #[inline(always)]
     fn drop(&mut self) {
+        self.check();
+    }
+}
+
+impl Tagged {
+    #[inline(always)]
+    fn check(&self) {
         let tag = tag(&self.block, self.len);
         // SAFETY: both reads lie where `new` wrote.
         let intact = unsafe {
@@ -203,6 +238,23 @@ impl Chain {
     }
 }
 
+/// The same with the size of each block in its second word, for blocks of 16 bytes on.
+impl Chain {
+    pub(crate) fn grow_sized(&mut self, size: usize) {
+        self.grow(size);
+        if let Some(tail) = self.tail {
+            // SAFETY: the block has room for two words, and `malloc` aligns it.
+            unsafe { tail.cast::<usize>().add(1).write(size) };
+        }
+    }
+
+    /// Frees the oldest block and returns its size; 0 where there is none.
+    pub(crate) fn pop_sized(&mut self) -> usize {
+        // SAFETY: `grow_sized` wrote the second word.
+        self.pop().map_or(0, |block| unsafe { block.as_ptr().cast::<usize>().add(1).read() })
+    }
+}
+
 impl Drop for Chain {
     fn drop(&mut self) {
         while self.pop().is_some() {}
@@ -216,6 +268,22 @@ mod tests {
     #[test]
     fn tags_of_every_small_length_are_found_again() {
         (1..=64).for_each(|len| drop(Tagged::new(len)));
+    }
+
+    #[test]
+    fn a_sized_chain_tells_what_it_frees() {
+        let mut chain = Chain::new();
+        [16, 500, 17].into_iter().for_each(|size| chain.grow_sized(size));
+        assert_eq!([(); 4].map(|()| chain.pop_sized()), [16, 500, 17, 0]);
+    }
+
+    #[test]
+    fn a_filled_block_keeps_its_tags() {
+        for len in 1..=64 {
+            let mut block = Tagged::new(len);
+            block.fill();
+            drop(block.into_block());
+        }
     }
 
     #[test]

@@ -4,33 +4,41 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 
-/// A line of text on the stack.
-pub(crate) struct Line {
-    bytes: [u8; 1024],
+/// A line of text on the stack, with room for `N - 1` bytes and a newline.
+pub(crate) struct Line<const N: usize = 1024> {
+    bytes: [u8; N],
     len: usize,
 }
 
-impl Line {
+impl<const N: usize> Line<N> {
     pub(crate) const fn new() -> Self {
-        Self { bytes: [0; 1024], len: 0 }
+        Self { bytes: [0; N], len: 0 }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("(not UTF-8)")
     }
 
-    /// Writes the line and a newline to `fd` in one call.
+    /// Writes the line and a newline to `fd`, in one call where a pipe takes it whole.
     pub(crate) fn send(mut self, fd: i32) {
-        self.bytes[self.len.min(1023)] = b'\n';
-        // SAFETY: the buffer is valid for `len + 1` bytes, since `write_str` stops at 1023.
-        unsafe { libc::write(fd, self.bytes.as_ptr().cast(), self.len + 1) };
+        self.bytes[self.len] = b'\n';
+        let mut left = &self.bytes[..=self.len];
+        while !left.is_empty() {
+            // SAFETY: the buffer is valid for its length.
+            let sent = unsafe { libc::write(fd, left.as_ptr().cast(), left.len()) };
+            match usize::try_from(sent) {
+                Ok(sent) => left = &left[sent..],
+                // Nobody reads any more: there is no one to tell.
+                Err(_) => return,
+            }
+        }
     }
 }
 
-impl Write for Line {
+impl<const N: usize> Write for Line<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();
-        self.bytes[..1023]
+        self.bytes[..N - 1]
             .get_mut(self.len..end)
             .ok_or(fmt::Error)?
             .copy_from_slice(text.as_bytes());
@@ -43,7 +51,7 @@ impl Write for Line {
 #[cold]
 #[inline(never)]
 pub(crate) fn die(why: &str) -> ! {
-    let mut line = Line::new();
+    let mut line: Line = Line::new();
     let _ = write!(line, "workload: {why}");
     line.send(2);
     // SAFETY: ends the process at once.
@@ -78,15 +86,63 @@ pub(crate) fn peak_kib() -> u64 {
     field(c"/proc/self/status", "VmHWM:")
 }
 
-/// Minor page faults so far.
-pub(crate) fn minor_faults() -> u64 {
-    let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `getrusage` fills the struct, and all-zero is a valid one.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    usage.ru_minflt.unsigned_abs()
+/// What the kernel has counted of a process, or between two moments of it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) user_ns: u64,
+    pub(crate) sys_ns: u64,
+    pub(crate) minflt: u64,
+    pub(crate) majflt: u64,
+    pub(crate) vcsw: u64,
+    pub(crate) icsw: u64,
+    /// Highest resident set of one process in KiB; not a sum.
+    pub(crate) peak_kib: u64,
+}
+
+impl Usage {
+    /// This process so far, with all its threads.
+    pub(crate) fn of_self() -> Self {
+        Self::of(libc::RUSAGE_SELF)
+    }
+
+    /// The children that were waited for so far.
+    pub(crate) fn of_children() -> Self {
+        Self::of(libc::RUSAGE_CHILDREN)
+    }
+
+    fn of(who: i32) -> Self {
+        let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: `getrusage` fills the struct, and all-zero is a valid one.
+        let usage = unsafe {
+            libc::getrusage(who, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        let ns = |time: libc::timeval| {
+            time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_usec.unsigned_abs() * 1000
+        };
+        Self {
+            user_ns: ns(usage.ru_utime),
+            sys_ns: ns(usage.ru_stime),
+            minflt: usage.ru_minflt.unsigned_abs(),
+            majflt: usage.ru_majflt.unsigned_abs(),
+            vcsw: usage.ru_nvcsw.unsigned_abs(),
+            icsw: usage.ru_nivcsw.unsigned_abs(),
+            peak_kib: usage.ru_maxrss.unsigned_abs(),
+        }
+    }
+
+    /// What was added since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            user_ns: self.user_ns - before.user_ns,
+            sys_ns: self.sys_ns - before.sys_ns,
+            minflt: self.minflt - before.minflt,
+            majflt: self.majflt - before.majflt,
+            vcsw: self.vcsw - before.vcsw,
+            icsw: self.icsw - before.icsw,
+            peak_kib: self.peak_kib,
+        }
+    }
 }
 
 fn file_of(function: *const libc::c_void) -> Option<&'static CStr> {
@@ -126,7 +182,7 @@ mod tests {
     fn the_peak_is_not_below_the_resident_set() {
         assert!(rss_kib() > 100);
         assert!(peak_kib() + 512 > rss_kib());
-        assert!(minor_faults() > 0);
+        assert!(Usage::of_self().minflt > 0);
     }
 
     #[test]
@@ -136,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_line_too_long_is_an_error_and_stays_whole() {
-        let mut line = Line::new();
+        let mut line: Line = Line::new();
         assert!(line.write_str(&"x".repeat(1024)).is_err());
         assert!(line.write_str(&"x".repeat(1023)).is_ok());
         assert!(line.write_str("x").is_err());

@@ -4,8 +4,11 @@
 //! ```text
 //!   parcel (itself from malloc): { next, 100 blocks } ──▶ inbox of thread i + 1
 //! ```
+//!
+//! An inbox holds four parcels; the sender frees a fifth itself. Otherwise the memory in
+//! use would depend on which thread happens to run.
 
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::heap::{Block, Tagged};
 use crate::meter::{Timed, race};
@@ -20,16 +23,27 @@ struct Parcel {
     blocks: [Tagged; TURN],
 }
 
-type Inbox = AtomicPtr<Parcel>;
+const PARCELS_MAX: usize = 4;
+
+struct Inbox {
+    first: AtomicPtr<Parcel>,
+    /// Parcels in it or on their way.
+    count: AtomicUsize,
+}
 
 fn send(inbox: &Inbox, sizes: &Sizes, rng: &mut Rng) {
-    let parcel = Block::malloc(size_of::<Parcel>()).into_raw().cast::<Parcel>().as_ptr();
-    let blocks = core::array::from_fn(|_| Tagged::new(sizes.draw(rng)));
-    let mut next = inbox.load(Ordering::Relaxed);
+    let parcel = Block::malloc(size_of::<Parcel>());
+    let blocks: [Tagged; TURN] = core::array::from_fn(|_| Tagged::new(sizes.draw(rng)));
+    if inbox.count.fetch_add(1, Ordering::Relaxed) >= PARCELS_MAX {
+        inbox.count.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let parcel = parcel.into_raw().cast::<Parcel>().as_ptr();
+    let mut next = inbox.first.load(Ordering::Relaxed);
     // SAFETY: the parcel has room for one, and `malloc` aligns it.
     unsafe { parcel.write(Parcel { next, blocks }) };
     while let Err(seen) =
-        inbox.compare_exchange_weak(next, parcel, Ordering::Release, Ordering::Relaxed)
+        inbox.first.compare_exchange_weak(next, parcel, Ordering::Release, Ordering::Relaxed)
     {
         next = seen;
         // SAFETY: the parcel is ours until the exchange succeeds.
@@ -38,8 +52,9 @@ fn send(inbox: &Inbox, sizes: &Sizes, rng: &mut Rng) {
 }
 
 fn open_all(inbox: &Inbox) {
-    let mut at = inbox.swap(core::ptr::null_mut(), Ordering::Acquire);
+    let mut at = inbox.first.swap(core::ptr::null_mut(), Ordering::Acquire);
     while let Some(parcel) = core::ptr::NonNull::new(at) {
+        inbox.count.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: the swap made the whole list ours; each parcel is read once, and its
         // own block is freed after its content.
         unsafe {
@@ -54,7 +69,10 @@ fn open_all(inbox: &Inbox) {
 pub(crate) fn run(threads: usize, ops: u64) -> Timed {
     // Most requests small, some up to 16,000 bytes.
     let sizes = Sizes::log_uniform(8, 16_000);
-    let inboxes: Table<Inbox> = Table::new(threads, |_| Inbox::new(core::ptr::null_mut()));
+    let inboxes: Table<Inbox> = Table::new(threads, |_| Inbox {
+        first: AtomicPtr::new(core::ptr::null_mut()),
+        count: AtomicUsize::new(0),
+    });
     // A turn replaces 100 blocks, and every second one sends 101.
     let turns = (ops / threads as u64 / 150).max(2);
     let time = race(
@@ -86,4 +104,21 @@ pub(crate) fn run(threads: usize, ops: u64) -> Timed {
     );
     inboxes.iter().for_each(open_all);
     time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_parcel_is_freed_by_its_sender() {
+        let inbox =
+            Inbox { first: AtomicPtr::new(core::ptr::null_mut()), count: AtomicUsize::new(0) };
+        let (sizes, mut rng) = (Sizes::log_uniform(8, 100), Rng::new(0));
+        (0..6).for_each(|_| send(&inbox, &sizes, &mut rng));
+        assert_eq!(inbox.count.load(Ordering::Relaxed), PARCELS_MAX);
+        open_all(&inbox);
+        assert_eq!(inbox.count.load(Ordering::Relaxed), 0);
+        assert!(inbox.first.load(Ordering::Relaxed).is_null());
+    }
 }

@@ -1,0 +1,53 @@
+//! What is derived from the results of a comparison, and the forms in which it is shown.
+//!
+//! ```text
+//!                              ┌▶ tables   text, Markdown
+//!   Results ──▶ derive ────────┼▶ page     one HTML file: heat, bars, scatter, lines, every figure
+//!      │        medians, means │             └▶ svg, palette, number
+//!      │                       └▶ figures  SVG files that stand alone
+//!      └──────────────────────▶ csv        every sample
+//! ```
+
+mod bars;
+mod charts;
+mod csv;
+pub mod derive;
+mod details;
+mod facts;
+mod figures;
+#[cfg(test)]
+mod fixture;
+mod grid;
+mod heat;
+mod lines;
+mod measure;
+mod number;
+mod page;
+mod palette;
+mod scatter;
+mod svg;
+mod tables;
+
+pub use csv::csv;
+pub use facts::{closing, heading};
+pub use figures::{svg_means, svg_overview, svg_scatter};
+pub use measure::Measure;
+pub use page::html;
+pub use tables::{markdown_of, text_of};
+
+use crate::results::Results;
+
+/// What the tables show where nothing else is asked for.
+pub const USUAL: &[Measure] = &[Measure::Time, Measure::Memory];
+
+/// Tables for the terminal.
+#[must_use]
+pub fn text(results: &Results) -> String {
+    text_of(results, USUAL)
+}
+
+/// The same tables as Markdown.
+#[must_use]
+pub fn markdown(results: &Results) -> String {
+    markdown_of(results, USUAL)
+}
