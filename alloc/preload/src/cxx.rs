@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The standard lets a program replace some forms and rely on the others to call them, as those
-//! of libstdc++ do ([`crate::replaced`]). Sizes are not taken at their word, as in
+//! of libstdc++ do (`replaced.rs`). Sizes are not taken at their word, as in
 //! [`crate::sized`].
 //!
 //! `operator new` is left to libstdc++, over `malloc` and `aligned_alloc`: it must call the
