@@ -31,20 +31,20 @@ use cidalloc::size_class::of_size;
 
 /// Set in the second process. Not named like the library's options, which it checks.
 const SECOND: &str = "MICRO_WITHOUT_CIDS";
-/// Iterations between two looks at the clock, but for benches that name their own. Fixed, since
-/// a disturbed first iteration would have it chosen too small for a loop of nanoseconds.
-const SAMPLE_SIZE: u32 = 512;
+/// Iterations between two looks at the clock, for a loop of nanoseconds. Fixed, since a
+/// disturbed first iteration would have it chosen too small.
+const LOOP: u32 = 512;
 
 fn main() -> ExitCode {
     if std::env::var_os(SECOND).is_some() {
-        divan().skip_regex("^micro::[a-np-z]").main();
+        divan::Divan::from_args().skip_regex("^micro::[a-np-z]").main();
         return ExitCode::SUCCESS;
     }
     if std::env::var("CIDALLOC_CID").as_deref() == Ok("none") {
         eprintln!("micro: CIDALLOC_CID=none leaves nothing to compare with; unset it");
         return ExitCode::from(2);
     }
-    divan().skip_regex("^micro::orphans").main();
+    divan::Divan::from_args().skip_regex("^micro::orphans").main();
     if !has_cids() {
         println!("skip: this kernel gives no cids, so sections, moves and whole were left out");
     }
@@ -68,11 +68,6 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// The command line comes last, so that it wins.
-fn divan() -> divan::Divan {
-    divan::Divan::default().sample_size(SAMPLE_SIZE).config_with_args()
 }
 
 /// The process's heap.

@@ -48,7 +48,7 @@ fn current() -> Shard<'static> {
 const CASES: [(usize, usize); 6] = [(16, 1), (16, 64), (64, 8), (64, 64), (1024, 1), (1024, 16)];
 
 /// (size, objects)
-#[divan::bench(args = CASES, ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = CASES, ignore = !has_cids())]
 fn collect_then_send_home(bencher: Bencher<'_, '_>, (size, count): (usize, usize)) {
     let class = class(size);
     bencher.bench_local(|| {
@@ -93,7 +93,7 @@ const SCATTERED: usize = 32;
 /// Two objects of one group are so many apart, which is more than a span holds.
 const SAMPLES: usize = 250;
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn find_the_current_shard(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| black_box(current()).has_cache());
 }

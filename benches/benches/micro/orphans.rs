@@ -33,7 +33,7 @@ pub(crate) fn many(bencher: Bencher<'_, '_>, count: usize) {
     });
 }
 
-#[divan::bench(args = [16, 64, 1024, 16384], ignore = has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024, 16384], ignore = has_cids())]
 fn malloc_then_free(bencher: Bencher<'_, '_>, size: usize) {
     heap();
     pair(bencher, size);
@@ -45,7 +45,7 @@ fn malloc_many_then_free_them(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 /// Threads without cids share one arena: what sections spare them.
-#[divan::bench(threads = [1, 2], ignore = has_cids())]
+#[divan::bench(sample_size = super::LOOP, threads = [1, 2], ignore = has_cids())]
 fn malloc_then_free_64_in_threads(bencher: Bencher<'_, '_>) {
     bencher.bench(|| one_pair(64));
 }

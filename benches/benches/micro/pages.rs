@@ -55,7 +55,7 @@ impl World {
     }
 }
 
-#[divan::bench(args = [1, 4, 64])]
+#[divan::bench(sample_size = super::LOOP, args = [1, 4, 64])]
 fn run_is_split_off_and_merged_back(bencher: Bencher<'_, '_>, pages: u32) {
     let w = World::new();
     let page = w.alloc(200);
@@ -66,7 +66,7 @@ fn run_is_split_off_and_merged_back(bencher: Bencher<'_, '_>, pages: u32) {
     });
 }
 
-#[divan::bench(args = [1, 4, 13])]
+#[divan::bench(sample_size = super::LOOP, args = [1, 4, 13])]
 fn run_is_found_among_many(bencher: Bencher<'_, '_>, pages: u32) {
     let w = World::scattered();
     bencher.bench_local(|| {
@@ -76,7 +76,7 @@ fn run_is_found_among_many(bencher: Bencher<'_, '_>, pages: u32) {
 }
 
 /// Threads that all want a run at once: the lock is fought for.
-#[divan::bench(threads = [1, 2, 4])]
+#[divan::bench(sample_size = super::LOOP, threads = [1, 2, 4])]
 fn run_from_a_shared_page_heap(bencher: Bencher<'_, '_>) {
     let w = World::scattered();
     bencher.bench(|| {
@@ -85,7 +85,7 @@ fn run_from_a_shared_page_heap(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn run_grows_in_place_and_shrinks(bencher: Bencher<'_, '_>) {
     let w = World::new();
     let page = w.alloc(200);
@@ -98,7 +98,7 @@ fn run_grows_in_place_and_shrinks(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(threads = [1, 2, 4])]
+#[divan::bench(sample_size = super::LOOP, threads = [1, 2, 4])]
 fn lock_and_unlock(bencher: Bencher<'_, '_>) {
     let lock = Lock::new();
     bencher.bench(|| match black_box(&lock).lock(|| false) {
@@ -107,7 +107,7 @@ fn lock_and_unlock(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn try_lock_and_unlock(bencher: Bencher<'_, '_>) {
     let lock = Lock::new();
     bencher.bench_local(|| drop(black_box(&lock).try_lock()));

@@ -39,14 +39,14 @@ fn world(objects: u16) -> Anchor {
     Anchor::new(&heap.registration, heap.source == Source::Cpu, table.as_ptr())
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn read_the_shard_index(bencher: Bencher<'_, '_>) {
     let anchor = world(0);
     // SAFETY: the offsets of this process's registration.
     bencher.bench_local(|| unsafe { black_box(&anchor).shard_index() });
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn pop_then_push(bencher: Bencher<'_, '_>) {
     let anchor = world(64);
     bencher.bench_local(|| {
@@ -59,7 +59,7 @@ fn pop_then_push(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn pop_from_an_empty_class(bencher: Bencher<'_, '_>) {
     let anchor = world(0);
     bencher.bench_local(|| {
@@ -69,7 +69,7 @@ fn pop_from_an_empty_class(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn push_to_a_full_class(bencher: Bencher<'_, '_>) {
     let anchor = world(CAPACITY);
     bencher.bench_local(|| {
@@ -79,7 +79,7 @@ fn push_to_a_full_class(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(args = [1, 8, 32, 64], ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [1, 8, 32, 64], ignore = !has_cids())]
 fn pop_batch_then_push_batch(bencher: Bencher<'_, '_>, count: usize) {
     let anchor = world(64);
     let mut hand = [0usize; 64];
@@ -94,7 +94,7 @@ fn pop_batch_then_push_batch(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 /// 64 single ones against a batch of 64: what the batch saves.
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn pop_64_then_push_64(bencher: Bencher<'_, '_>) {
     let anchor = world(64);
     let mut hand = [0usize; 64];
@@ -108,7 +108,7 @@ fn pop_64_then_push_64(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn reshape(bencher: Bencher<'_, '_>) {
     let anchor = world(0);
     let shapes = [0, 1].map(|less| Header::empty(BEGIN, CAPACITY - less).shape());
@@ -130,7 +130,7 @@ fn owner(anchor: &Anchor) -> u32 {
     unsafe { anchor.shard_index() }.unwrap_or(u32::MAX)
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn take_then_put(bencher: Bencher<'_, '_>) {
     let anchor = world(0);
     let (mut mine, mut word, done) = (owner(&anchor), u64::MAX, Cell::new(0u64));
@@ -149,7 +149,7 @@ fn take_then_put(bencher: Bencher<'_, '_>) {
     assert!(done.get() > 0, "the thread never was on its word's owner");
 }
 
-#[divan::bench(ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, ignore = !has_cids())]
 fn take_from_a_strangers_word(bencher: Bencher<'_, '_>) {
     let anchor = world(0);
     let (stranger, mut word) = (u32::MAX - 7, u64::MAX);
@@ -161,7 +161,7 @@ fn take_from_a_strangers_word(bencher: Bencher<'_, '_>) {
 }
 
 /// What `take` and `put` are instead of: the same on a remote word.
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn atomic_swap_then_fetch_or(bencher: Bencher<'_, '_>) {
     use core::sync::atomic::{AtomicU64, Ordering};
     let word = AtomicU64::new(u64::MAX);

@@ -45,7 +45,7 @@ impl World {
     }
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn arena_keeps_and_takes_the_current_span(bencher: Bencher<'_, '_>) {
     let w = World::new(64);
     bencher.bench_local(|| {
@@ -54,7 +54,7 @@ fn arena_keeps_and_takes_the_current_span(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn arena_queues_and_takes_a_span(bencher: Bencher<'_, '_>) {
     let w = World::new(64);
     bencher.bench_local(|| {
@@ -63,7 +63,7 @@ fn arena_queues_and_takes_a_span(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = super::LOOP)]
 fn span_is_unqueued_and_possessed(bencher: Bencher<'_, '_>) {
     let w = World::new(64);
     let span = w.region.span(w.page);
@@ -73,20 +73,20 @@ fn span_is_unqueued_and_possessed(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(args = [16, 64, 1024])]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024])]
 fn bitmaps_of_a_page_are_found(bencher: Bencher<'_, '_>, size: usize) {
     let w = World::new(size);
     bencher.bench_local(|| black_box(&w).bitmaps());
 }
 
-#[divan::bench(args = [16, 64, 1024])]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024])]
 fn bitmaps_are_filled(bencher: Bencher<'_, '_>, size: usize) {
     let w = World::new(size);
     let bits = w.bitmaps();
     bencher.bench_local(|| black_box(&bits).fill(ME));
 }
 
-#[divan::bench(args = [16, 64, 1024])]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024])]
 fn bitmaps_are_all_free(bencher: Bencher<'_, '_>, size: usize) {
     let w = World::new(size);
     let bits = w.bitmaps();
@@ -94,7 +94,7 @@ fn bitmaps_are_all_free(bencher: Bencher<'_, '_>, size: usize) {
 }
 
 /// Bits set in the word, evenly apart.
-#[divan::bench(args = [64, 32, 8, 1])]
+#[divan::bench(sample_size = super::LOOP, args = [64, 32, 8, 1])]
 fn word_becomes_addresses(bencher: Bencher<'_, '_>, set: usize) {
     let bits = (0..64).step_by(64 / set).fold(0u64, |bits, i| bits | 1 << i);
     bencher.with_inputs(Batch::new).bench_local_refs(|batch| {
@@ -102,7 +102,7 @@ fn word_becomes_addresses(bencher: Bencher<'_, '_>, set: usize) {
     });
 }
 
-#[divan::bench(args = [1, 16, 63])]
+#[divan::bench(sample_size = super::LOOP, args = [1, 16, 63])]
 fn lowest_bits_of_a_word(bencher: Bencher<'_, '_>, count: usize) {
     bencher.bench_local(|| lowest_bits(black_box(u64::MAX), count));
 }

@@ -4,13 +4,13 @@ use divan::Bencher;
 
 use super::{class, has_cids, orphans};
 
-#[divan::bench(args = [16, 64, 1024, 16384], ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024, 16384], ignore = !has_cids())]
 fn malloc_then_free(bencher: Bencher<'_, '_>, size: usize) {
     orphans::pair(bencher, size);
 }
 
 /// The class known from the layout, as Rust programs free.
-#[divan::bench(args = [16, 64, 1024], ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024], ignore = !has_cids())]
 fn malloc_then_sized_free(bencher: Bencher<'_, '_>, size: usize) {
     let class = class(size);
     bencher.bench_local(|| {
@@ -26,7 +26,7 @@ fn malloc_many_then_free_them(bencher: Bencher<'_, '_>, count: usize) {
     orphans::many(bencher, count);
 }
 
-#[divan::bench(threads = [1, 2], ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, threads = [1, 2], ignore = !has_cids())]
 fn malloc_then_free_64_in_threads(bencher: Bencher<'_, '_>) {
     bencher.bench(|| orphans::one_pair(64));
 }
@@ -41,7 +41,7 @@ fn zeroed_then_free(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-#[divan::bench(args = [64 << 10, 1 << 20, 16 << 20], ignore = !has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [64 << 10, 1 << 20, 16 << 20], ignore = !has_cids())]
 fn large_then_free(bencher: Bencher<'_, '_>, size: usize) {
     orphans::pair(bencher, size);
 }

@@ -103,13 +103,14 @@ mod tests {
     fn static_programs_and_those_with_their_own_malloc_are_refused() {
         let folder = std::env::temp_dir().join(format!("cidalloc-elf-own-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let source = folder.join("own.c");
-        let text = "#include <stddef.h>\nvoid *malloc(size_t n) { (void)n; return 0; }\n\
-                    int main(void) { return 0; }\n";
-        std::fs::write(&source, text).unwrap();
+        let plain = "int main(void) { return 0; }\n";
+        let own = format!(
+            "#include <stddef.h>\nvoid *malloc(size_t n) {{ (void)n; return NULL; }}\n{plain}"
+        );
         let mut refused = Vec::new();
-        for flag in ["-static", "-rdynamic"] {
-            let program = folder.join("own");
+        for (flag, text) in [("-static", plain), ("-rdynamic", &own)] {
+            let (source, program) = (folder.join("own.c"), folder.join("own"));
+            std::fs::write(&source, text).unwrap();
             let cc = Command::new("cc").arg(flag).arg("-o").arg(&program).arg(&source).status();
             match cc {
                 Ok(status) if status.success() => refused.push(check(&program).unwrap_err()),
