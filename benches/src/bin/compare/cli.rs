@@ -56,7 +56,7 @@ pub(crate) struct Report {
 /// `compare`
 #[derive(Args)]
 pub(crate) struct Options {
-    /// One round of an eighth of the work, in less than two minutes
+    /// One round of an eighth of the work, without the real programs, in less than two minutes
     #[arg(long)]
     pub(crate) quick: bool,
     /// Only workloads whose name contains one of these

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cidalloc_benches::catalog::{Row, matching};
+use cidalloc_benches::catalog::{Row, Work, matching};
 use cidalloc_benches::report::{self, Measure};
 use cidalloc_benches::results::{Kind, Results};
 use clap::Parser;
@@ -64,6 +64,8 @@ fn compare(options: &cli::Options) -> Result<bool, String> {
     let target = beside.parent().unwrap_or(beside);
     let rows: Vec<&Row> = matching(&options.filter)
         .filter(|row| options.threads.is_empty() || options.threads.contains(&row.threads))
+        // Whole programs cannot be scaled, and would take as long as all the rest.
+        .filter(|row| !(options.quick && options.filter.is_empty() && is_program(row)))
         .collect();
     if rows.is_empty() {
         return Err(
@@ -152,6 +154,10 @@ fn write_report(folder: &Path, results: &Results) -> Result<(), String> {
         write(&folder.join(name), &make(results))?;
     }
     Ok(())
+}
+
+fn is_program(row: &Row) -> bool {
+    matches!(row.work, Work::Program(_))
 }
 
 /// Builds a file that belongs beside this program, where `cargo run` built this one alone.
