@@ -38,6 +38,7 @@ pub mod batch;
 pub mod bins;
 pub mod cache;
 pub mod check;
+pub mod cid_set;
 pub mod config;
 pub mod flush;
 pub mod fork;
