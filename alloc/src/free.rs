@@ -4,7 +4,8 @@
 //!  free(p) ─ ours? object start? ─ push ──► done
 //!            │ no                   │ full
 //!            ▼                      ▼
-//!     large, null, misuse        overflow
+//!     large, null, misuse,       overflow
+//!     push under a lease
 //! ```
 
 use crate::check::{Misuse, misuse};
@@ -16,6 +17,7 @@ use crate::os;
 use crate::refill;
 use crate::size_class::{CLASSES, LARGE, LARGE_BODY, is_object_start};
 use rseq_sys::cs;
+use rseq_sys::lease::Lease;
 
 /// What a client's pointer turned out to be.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +37,10 @@ pub enum Trusted {
 #[allow(unsafe_code)]
 pub unsafe fn free(address: *mut u8) {
     let Some((entry, offset, anchor)) = heap::locate(address.addr()) else {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     };
     if !is_object_start(entry, offset) {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     }
     // Exposed: the object's address waits in a slot until it is handed out again.
     let object = address.expose_provenance();
@@ -58,7 +60,7 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     debug_assert!(matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class));
     // A block exists, so the heap was started; without cids it has no fast paths.
     let Some(anchor) = heap::small(1) else {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     };
     let object = address.expose_provenance();
     // SAFETY: the heap's anchor, an object of this class, given up by the caller.
@@ -67,11 +69,11 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
-/// Null, large objects, objects while there is no fast path, and misuse.
+/// Objects without rseq, null, large objects, objects while there is no fast path, and misuse.
 #[cold]
 #[inline(never)]
 fn elsewhere(address: usize) {
-    if address == 0 {
+    if address == 0 || push_leased(address) {
         return;
     }
     let _errno = os::ErrnoGuard::new();
@@ -80,6 +82,22 @@ fn elsewhere(address: usize) {
         Some((_, Trusted::Small(class))) => refill::overflow(class, address),
         None => misuse(Misuse::Foreign, address),
     }
+}
+
+/// Pushes an object under the thread's lease, where cids are emulated; false when there is none, no
+/// room, or no object.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn push_leased(address: usize) -> bool {
+    let Some(lease) = Lease::current() else {
+        return false;
+    };
+    let Some((entry, offset)) = heap::started().and_then(|heap| heap.region.look_up(address))
+    else {
+        return false;
+    };
+    // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.
+    is_object_start(entry, offset) && unsafe { lease.push(entry, address) }
 }
 
 /// What is at `address`, if it is ours. Ends the process for an address that is ours but is

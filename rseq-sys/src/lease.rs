@@ -66,6 +66,17 @@ impl Inside<'_> {
 }
 
 impl Lease {
+    /// The lease of threads at their end: always inside, so that nothing ever enters.
+    #[must_use]
+    pub const fn ended() -> Self {
+        Self {
+            turn: AtomicU32::new(1),
+            index: AtomicU32::new(0),
+            base: AtomicPtr::new(core::ptr::null_mut()),
+            asymmetric: AtomicBool::new(false),
+        }
+    }
+
     /// Makes it a lease on nothing. `asymmetric` says that those who stop cids of this process
     /// do so with `membarrier`.
     pub fn reset(&self, asymmetric: bool) {
@@ -119,6 +130,11 @@ impl Lease {
     #[must_use]
     pub fn is_inside(&self) -> bool {
         self.turn.load(Acquire) & 1 != 0
+    }
+    /// Ends an operation that nobody will go on with. It has not happened: what it had not
+    /// committed lies where nobody looks.
+    pub fn abandon(&self) {
+        self.turn.store((self.turn() + 1) & !1, Release);
     }
     /// A number that changes with each operation.
     #[must_use]

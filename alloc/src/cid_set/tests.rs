@@ -123,7 +123,8 @@ fn a_cid_has_one_holder_and_the_bound_holds_at_every_moment() {
 #[test]
 fn words_beyond_the_first_are_searched() {
     let set = set(200, 200);
-    let cids: Vec<_> = (0..200).map(|_| set.claim(Policy::Compact, None, None).unwrap().cid).collect();
+    let cids: Vec<_> =
+        (0..200).map(|_| set.claim(Policy::Compact, None, None).unwrap().cid).collect();
     assert_eq!(cids, (0..200).collect::<Vec<_>>());
     assert_eq!(claim(&set, Policy::Compact, None), None);
     set.release(130);
