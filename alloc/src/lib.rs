@@ -44,6 +44,7 @@ pub mod flush;
 pub mod fork;
 pub mod free;
 pub mod global_alloc;
+pub mod handover;
 pub mod heap;
 pub mod ids;
 pub mod invariants;

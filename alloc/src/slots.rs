@@ -173,11 +173,12 @@ impl Drop for Stopped {
 /// In a child of `fork`: of all threads there is only the one with record `me`, or 0. `claiming`:
 /// it forked from a handler above an operation, and some bits may be its own.
 pub fn forget_others(me: u32, claiming: bool) {
+    let mut parked = 0;
     for cid in 0..CIDS.allowed() {
         match Slot::read(cid) {
             Slot::Held(holder) if holder == me => {}
             Slot::Stopped { by, .. } if by == me => Slot::Stopped { holder: 0, by }.write(cid),
-            Slot::Parked(_) => {}
+            Slot::Parked(_) => parked += 1,
             Slot::Free if claiming => {}
             _ => {
                 Slot::Free.write(cid);
@@ -185,4 +186,5 @@ pub fn forget_others(me: u32, claiming: bool) {
             }
         }
     }
+    CIDS.set_users(u32::from(me != 0) + parked);
 }
