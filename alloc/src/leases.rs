@@ -121,7 +121,7 @@ pub fn place() -> Option<Place> {
     if me.holds(cid) && cid < CIDS.bound() {
         return Some(Place { node, cid });
     }
-    let cid = me.acquire(node);
+    let cid = if me.is_stopped(cid) { None } else { me.acquire(node) };
     if cid.is_none() {
         COUNTERS.without.fetch_add(1, Relaxed);
     }
@@ -284,6 +284,12 @@ impl Record {
         cid != NO_CID && Slot::read(cid) == Slot::Held(self.number())
     }
 
+    /// Whether somebody is at work on the shards of the thread's cid, for a moment.
+    fn is_stopped(&self, cid: u32) -> bool {
+        let me = self.number();
+        cid != NO_CID && matches!(Slot::read(cid), Slot::Stopped { holder, .. } if holder == me)
+    }
+
     fn acquire(&self, node: usize) -> Option<u32> {
         self.release();
         // Handlers of this thread do without, so that it never holds two.
@@ -355,7 +361,7 @@ impl Record {
     /// Gives the cid back, if the thread holds one.
     fn release(&self) {
         let cid = self.cid.load(Relaxed);
-        if !self.holds(cid) {
+        if cid == NO_CID {
             return;
         }
         self.lease.stop();
