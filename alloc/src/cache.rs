@@ -186,11 +186,15 @@ fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize
     }
 }
 
-/// Pushes objects to the calling thread's shard; returns how many, from the first on.
+/// Pushes objects of one node to the calling thread's shard, if that is on their node; returns
+/// how many, from the first on.
 pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usize {
-    if objects.is_empty() {
+    let Some(&first) = objects.first() else {
         return 0;
-    }
+    };
+    // From one arena, and so from one node; the thread may be on another one by now.
+    let (heap, node) = (shard.heap, shard.heap.home_of(first) as u32);
+    let (from, len) = (objects.as_ptr(), objects.len());
     // SAFETY: the heap's anchor; the objects are of the class, in our hand, and given up.
-    unsafe { cs::push_batch(&shard.heap.anchor, class.index(), objects.as_ptr(), objects.len()) }
+    unsafe { cs::push_batch(&heap.anchor, class.index(), from, len, node) }
 }

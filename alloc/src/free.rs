@@ -6,9 +6,13 @@
 //!            ▼                      ▼
 //!     large, null, misuse        overflow
 //! ```
+//!
+//! Where there are several nodes, everything leaves: [`crate::foreign`] asks for the object's
+//! node before it pushes.
 
 use crate::check::{Misuse, misuse};
 use crate::config::PAGE;
+use crate::foreign;
 use crate::heap::{self, Heap};
 use crate::ids::{PageId, SizeClass};
 use crate::large;
@@ -57,7 +61,7 @@ pub unsafe fn free(address: *mut u8) {
 pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     debug_assert!(matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class));
     // A block exists, so the heap was started; without cids it has no fast paths.
-    let Some(anchor) = heap::small(1) else {
+    let Some(anchor) = heap::anchor_for_push() else {
         return elsewhere(address.addr());
     };
     let object = address.expose_provenance();
@@ -67,11 +71,12 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
-/// Null, large objects, objects while there is no fast path, and misuse.
+/// Null, large objects, objects while there is no fast path, all objects where there are several
+/// nodes, and misuse.
 #[cold]
 #[inline(never)]
 fn elsewhere(address: usize) {
-    if address == 0 {
+    if address == 0 || foreign::free(address) {
         return;
     }
     let _errno = os::ErrnoGuard::new();

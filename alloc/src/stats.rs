@@ -4,6 +4,7 @@
 //!  cidalloc: statistics of process 4711 (sort)
 //!  cid_source      kernel: …                        facts
 //!  live              12.3 MiB  …                    numbers
+//!  [nodes]    a line for each page heap             table
 //!  [shards]   a line for each that ever was         table
 //!  [classes]  a line for each with anything in it   table
 //! ```
@@ -15,15 +16,17 @@ use crate::check;
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
 use crate::maintenance;
+use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, FileIdentity};
 use crate::report::{Bytes, Out, Rate, with_out};
 use crate::shard::{self, Shard};
 pub use crate::snapshot::Snapshot;
-use crate::snapshot::{Events, ShardTotals, arenas, classes};
+use crate::snapshot::{Events, NodeTotals, ShardTotals, arenas, classes};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Display};
 use core::sync::atomic::{AtomicBool, Ordering};
+use numa_sys::Errno;
 use numa_sys::policy::BindMode;
 use rseq_sys::abi;
 use rseq_sys::registration::Owner;
@@ -48,6 +51,7 @@ fn report(out: &mut Out<'_>, heap: &Heap) {
     node_facts(out, heap, &now);
     memory(out, &now);
     paths(out, heap, &now);
+    node_table(out, heap);
     shard_table(out, heap);
     class_table(out, heap, &now);
 }
@@ -110,18 +114,62 @@ fn cid_word(source: CidSource) -> &'static str {
 
 fn node_facts(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
     out.number("nodes", heap.nodes, format_args!("that shards may be on"));
+    let all_refused = now.bind_refusals > 0 && now.binds == 0;
     let binding = match (heap.bind(), heap.options.numa) {
+        (Some(_), _) if all_refused => "refused: the kernel binds nothing, first touch decides",
         (Some(BindMode::Preferred), _) => "preferred: on its node, elsewhere when that is full",
         (Some(_), _) => "bind: on its node or not at all",
-        (None, _) if heap.nodes == 1 && heap.source == Source::Cpu => {
-            "none: shards of CPU numbers have no node"
+        (None, _) if heap.nodes == 1 && heap.source == Source::None => {
+            "none: without shards there are no nodes"
         }
         (None, _) if heap.nodes == 1 => "none: there is one node",
         (None, Numa::None) => "none: as the option asks",
         (None, _) => "none: more nodes than page heaps",
     };
     out.fact("node_binding", format_args!("{binding}"));
-    out.number("bind_refusals", now.bind_refusals, format_args!("ranges not bound by the kernel"));
+    let heaps = (0..heap.page_heaps()).map(|i| heap.page_heap(i).0);
+    let error = heaps.map(|h| h.counters.bind_error.load(Ordering::Relaxed)).find(|&e| e != 0);
+    let n = now.bind_refusals;
+    match error {
+        None => out.number("bind_refusals", n, format_args!("ranges not bound by the kernel")),
+        Some(e) => {
+            let error = Errno::from_raw(e);
+            out.number("bind_refusals", n, format_args!("ranges refused by the kernel: {error:?}"));
+        }
+    }
+    out.number("node_drifts", nodes::drifts(), format_args!("cids found on another node"));
+    out.number("foreign_frees", now.foreign_frees, format_args!("of objects of another node"));
+    let n = now.foreign_batches;
+    out.number("foreign_batches", n, format_args!("in which those were sent home"));
+    let n = now.foreign_waiting;
+    out.number("foreign_waiting", n, format_args!("objects that will be"));
+}
+
+fn node_table(out: &mut Out<'_>, heap: &Heap) {
+    out.line(format_args!("[nodes]"));
+    out.line(format_args!(
+        "{:>4} {:>6} {:>10} {:>10} {:>8} {:>8} {:>13} {:>8} {:>10} {:>8}",
+        "node",
+        "shards",
+        "in_use",
+        "dirty",
+        "bound",
+        "refused",
+        "foreign_frees",
+        "batches",
+        "sent_home",
+        "waiting"
+    ));
+    for index in 0..heap.page_heaps() {
+        let totals = NodeTotals::take(heap, index);
+        let NodeTotals { shards, binds, bind_refusals, .. } = totals;
+        let NodeTotals { foreign_frees, batches, sent, waiting, .. } = totals;
+        let (busy, dirty) = (Bytes(totals.busy_bytes), Bytes(totals.dirty_bytes));
+        out.line(format_args!(
+            "{index:>4} {shards:>6} {busy:>10} {dirty:>10} {binds:>8} {bind_refusals:>8} \
+             {foreign_frees:>13} {batches:>8} {sent:>10} {waiting:>8}"
+        ));
+    }
 }
 
 fn memory(out: &mut Out<'_>, now: &Snapshot) {

@@ -276,11 +276,8 @@ fn each_present_cpu_has_its_node_offline_ones_and_those_beside_holes_too() {
 
 #[test]
 fn without_numa_each_present_cpu_is_on_node_0() {
-    let tree = Tree::new(&[
-        ("cpu/possible", "0-3\n"),
-        ("cpu/present", "0-2\n"),
-        ("cpu/online", "0,2\n"),
-    ]);
+    let tree =
+        Tree::new(&[("cpu/possible", "0-3\n"), ("cpu/present", "0-2\n"), ("cpu/online", "0,2\n")]);
     assert_eq!(cpu_nodes(&tree).unwrap(), ["0:0", "1:0", "2:0"]);
 }
 
