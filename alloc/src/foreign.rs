@@ -20,7 +20,7 @@
 
 use crate::config::{HAND_MAX, PAGE};
 use crate::flush;
-use crate::heap;
+use crate::heap::{self, Source};
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::mixed;
 use crate::shard::Shard;
@@ -38,6 +38,10 @@ pub fn free(address: usize) -> bool {
     let Some(heap) = heap::started().filter(|heap| heap.page_heaps() > 1) else {
         return false;
     };
+    // Without usable ids no section may run.
+    if !matches!(heap.source, Source::Kernel | Source::Cpu) {
+        return false;
+    }
     let Some(offset) = heap.region.offset_of(address) else {
         return false;
     };

@@ -182,7 +182,8 @@ unsafe impl Sync for Cell {}
 static HEAP: Cell =
     Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 pub(crate) static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
-static ORPHANS: Arena = Arena::new();
+/// One for each page heap: an arena has spans of one node.
+static ORPHANS: [Arena; NODES_MAX] = [const { Arena::new() }; NODES_MAX];
 /// The heap, if it was started.
 #[inline]
 #[must_use]
@@ -277,7 +278,9 @@ impl Heap {
         if source != Source::None {
             let _ = membarrier::register();
         }
-        ORPHANS.set_id(ShardId::ORPHAN);
+        for arena in &ORPHANS[..if bind.is_some() { nodes } else { 1 }] {
+            arena.set_id(ShardId::ORPHAN);
+        }
         Ok(Self {
             anchor: Anchor::new(&registration, source == Source::Cpu, table),
             region,
@@ -313,10 +316,10 @@ impl Heap {
         }
     }
 
-    /// The arena of threads without a cid.
+    /// The arenas of threads without a cid, by page heap.
     #[must_use]
-    pub fn orphans(&self) -> &'static Arena {
-        &ORPHANS
+    pub fn orphans(&self) -> &'static [Arena] {
+        &ORPHANS[..self.page_heaps()]
     }
 
     /// A shard's number among all shards that may come to be.

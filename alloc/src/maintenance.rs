@@ -165,7 +165,7 @@ pub fn trim(heap: &Heap) -> usize {
         drain(heap, &shard);
     }
     let arenas = heap.ids().filter_map(|id| shard::Shard::arena_of(heap, id));
-    for arena in arenas.chain(core::iter::once(heap.orphans())) {
+    for arena in arenas.chain(heap.orphans()) {
         release_empty(heap, arena);
     }
     purge::purge_all(heap)

@@ -15,7 +15,7 @@
 use crate::arena::Arena;
 use crate::config::{ARENA_BYTES, SHARD_BYTES};
 use crate::heap::{Heap, Source};
-use crate::ids::{ShardId, SizeClass};
+use crate::ids::{PageId, ShardId, SizeClass};
 use crate::mixed;
 use crate::os::{self, OutOfMemory};
 use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, SHARD_WORDS};
@@ -45,7 +45,8 @@ impl<'a> Shard<'a> {
     /// What a thread without a shard uses: an arena, and no cache.
     #[must_use]
     pub fn orphan(heap: &'a Heap) -> Self {
-        Self { heap, arena: heap.orphans(), headers: None }
+        let node = if heap.page_heaps() == 1 { 0 } else { heap.node_here() };
+        Self { heap, arena: &heap.orphans()[heap.heap_of_node(node)], headers: None }
     }
 
     /// The calling thread's shard, brought into being if need be.
@@ -78,12 +79,9 @@ impl<'a> Shard<'a> {
             .then(|| Self::laid_out(heap, id))
     }
 
-    /// The arena of shard `id`, if it ever was READY, or the orphan arena.
+    /// The arena of shard `id`, if it ever was READY.
     #[must_use]
     pub fn arena_of(heap: &'a Heap, id: ShardId) -> Option<&'a Arena> {
-        if id == ShardId::ORPHAN {
-            return Some(heap.orphans());
-        }
         match heap.region.shard_state(id).load(Ordering::Acquire) {
             // BUSY for the first time has an arena without spans, perhaps not committed.
             ABSENT | BUSY => None,
@@ -91,10 +89,14 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The arena of a span's owner: it exists, since it owns a span.
+    /// The arena of the owner of the span at `page`: it exists, since it owns a span.
     #[must_use]
-    pub fn owner_arena(heap: &'a Heap, id: ShardId) -> &'a Arena {
-        if id == ShardId::ORPHAN { heap.orphans() } else { Self::laid_out(heap, id).arena }
+    pub fn owner_arena(heap: &'a Heap, id: ShardId, page: PageId) -> &'a Arena {
+        if id == ShardId::ORPHAN {
+            &heap.orphans()[heap.page_heap_of(page).1.node]
+        } else {
+            Self::laid_out(heap, id).arena
+        }
     }
 
     fn laid_out(heap: &'a Heap, id: ShardId) -> Self {
@@ -161,8 +163,10 @@ impl<'a> Shard<'a> {
     #[must_use]
     pub fn heap_index(&self) -> usize {
         match self.arena.id() {
-            ShardId::ORPHAN if self.heap.page_heaps() == 1 => 0,
-            ShardId::ORPHAN => self.heap.heap_of_node(self.heap.node_here()),
+            ShardId::ORPHAN => {
+                let is_ours = |arena: &Arena| core::ptr::eq(arena, self.arena);
+                self.heap.orphans().iter().position(is_ours).unwrap_or(0)
+            }
             id => self.heap.heap_of_node(self.heap.node_of(id)),
         }
     }

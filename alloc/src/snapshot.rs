@@ -142,7 +142,7 @@ pub fn classes() -> impl Iterator<Item = SizeClass> {
 /// The arenas of all shards that ever were, and that of threads without one.
 pub fn arenas(heap: &Heap) -> impl Iterator<Item = &Arena> {
     let shards = heap.ids().filter_map(|id| Shard::arena_of(heap, id));
-    shards.chain(core::iter::once(heap.orphans()))
+    shards.chain(heap.orphans())
 }
 
 /// Objects of `class` in the shard, and the slots that it has for them.

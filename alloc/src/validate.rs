@@ -140,6 +140,10 @@ impl Walk<'_> {
         if !known || region.span(page).class() != class {
             return Err(Violation::OwnerUnknown { page: page.0, owner: owner.0 });
         }
+        let home = self.heap.page_heap_of(page).1.node;
+        if owner != ShardId::ORPHAN && self.heap.heap_of_node(self.heap.node_of(owner)) != home {
+            return Err(Violation::SpanElsewhere { page: page.0, owner: owner.0 });
+        }
         let (info, bits) = (class.info(), region.bitmaps(page, class));
         let base = region.address(page).addr();
         for word in 0..info.words.into() {

@@ -30,6 +30,8 @@ pub enum Violation {
     ShardBusy { shard: u32 },
     /// A span's owner is nobody.
     OwnerUnknown { page: u32, owner: u32 },
+    /// A span's owner is a shard of another node (NODE-HOME).
+    SpanElsewhere { page: u32, owner: u32 },
     /// A span is in the list of an arena, or of a class, that it does not belong to.
     ListedWrongly { page: u32, arena: u32, class: u8 },
     /// A span is in two lists, or twice in one.
