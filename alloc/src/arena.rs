@@ -55,6 +55,49 @@ pub struct ClassState {
     pub counters: ClassCounters,
 }
 
+/// What became of objects of other nodes that were freed on a shard.
+#[derive(Debug, Default)]
+pub struct HomewardState {
+    /// The header's count when the shard was last tidied.
+    pub ops_at_tidy: AtomicU32,
+    ops_seen: AtomicU32,
+    /// Frees that left their object in a slot, as seen so far.
+    pub waited: AtomicI64,
+    /// Frees that sent their object home at once.
+    pub straight: AtomicU64,
+    /// Batches that were sent home.
+    pub batches: AtomicU64,
+    /// Objects in them.
+    pub sent: AtomicU64,
+}
+
+impl HomewardState {
+    const fn new() -> Self {
+        Self {
+            ops_at_tidy: AtomicU32::new(0),
+            ops_seen: AtomicU32::new(0),
+            waited: AtomicI64::new(0),
+            straight: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        }
+    }
+    /// Adds what the header's count says to the frees, as [`ClassState::see_ops`] does.
+    pub fn see_ops(&self, ops: u32) {
+        let seen = self.ops_seen.swap(ops, Relaxed);
+        self.waited.fetch_add(i64::from(ops.wrapping_sub(seen).cast_signed()), Relaxed);
+    }
+    /// The header's count begins at 0 again.
+    pub fn start_over(&self) {
+        self.ops_seen.store(0, Relaxed);
+    }
+    /// Frees of objects of other nodes, as far as seen.
+    #[must_use]
+    pub fn frees(&self) -> u64 {
+        u64::try_from(self.waited.load(Relaxed)).unwrap_or(0) + self.straight.load(Relaxed)
+    }
+}
+
 /// The back end of one shard. In this order, so that who uses few and small classes touches its
 /// first kernel page alone.
 #[repr(C)]
@@ -71,6 +114,8 @@ pub struct Arena {
     pub capacity_bytes: AtomicUsize,
     /// Class that is next to give capacity away.
     pub hand: AtomicU32,
+    /// Objects of other nodes.
+    pub homeward: HomewardState,
     classes: [ClassState; CLASSES],
 }
 
@@ -98,6 +143,7 @@ impl Arena {
             ops_at_tick: AtomicU32::new(0),
             capacity_bytes: AtomicUsize::new(0),
             hand: AtomicU32::new(0),
+            homeward: HomewardState::new(),
             classes: [const {
                 ClassState {
                     current: AtomicU32::new(0),

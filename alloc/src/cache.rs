@@ -182,11 +182,14 @@ fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize
     section::pop_batch(shard.heap, class, buffer)
 }
 
-/// Pushes objects to the calling thread's shard; returns how many, from the first on.
+/// Pushes objects of one node to the calling thread's shard, if that is on their node; returns
+/// how many, from the first on.
 pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usize {
-    if objects.is_empty() {
+    let Some(&first) = objects.first() else {
         return 0;
-    }
+    };
+    // From one arena, and so from one node; the thread may be on another one by now.
+    let node = shard.heap.home_of(first) as u32;
     // SAFETY: the objects are of the class, in our hand, and given up.
-    unsafe { section::push_batch(shard.heap, class, objects) }
+    unsafe { section::push_batch(shard.heap, class, objects, node) }
 }

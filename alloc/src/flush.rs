@@ -225,7 +225,7 @@ impl<'a> Homeward<'a> {
     fn queue_if_unqueued(&self, page: PageId) {
         let span = self.heap.region.span(page);
         if span.try_possess() {
-            Shard::owner_arena(self.heap, span.owner()).enqueue(&self.heap.region, page);
+            Shard::owner_arena(self.heap, span.owner(), page).enqueue(&self.heap.region, page);
         }
     }
 
@@ -235,7 +235,7 @@ impl<'a> Homeward<'a> {
         if owner == ShardId::NOBODY {
             return;
         }
-        let arena = Shard::owner_arena(self.heap, owner);
+        let arena = Shard::owner_arena(self.heap, owner, page);
         if arena.class(self.class).note_empty() {
             supply::sweep(self.heap, arena, self.class);
         }

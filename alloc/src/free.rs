@@ -7,9 +7,13 @@
 //!     large, null, misuse,       overflow
 //!     push under a lease
 //! ```
+//!
+//! Where there are several nodes, everything leaves: [`crate::foreign`] asks for the object's
+//! node before it pushes.
 
 use crate::check::{Misuse, misuse};
 use crate::config::PAGE;
+use crate::foreign;
 use crate::heap::{self, Heap};
 use crate::ids::{PageId, SizeClass};
 use crate::large;
@@ -59,7 +63,7 @@ pub unsafe fn free(address: *mut u8) {
 pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     debug_assert!(matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class));
     // A block exists, so the heap was started; without cids it has no fast paths.
-    let Some(anchor) = heap::small(1) else {
+    let Some(anchor) = heap::anchor_for_push() else {
         return elsewhere(address.expose_provenance());
     };
     let object = address.expose_provenance();
@@ -69,11 +73,12 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
-/// Objects without rseq, null, large objects, objects while there is no fast path, and misuse.
+/// Objects without rseq, and where there are several nodes; null, large objects, objects while there
+/// is no fast path, and misuse.
 #[cold]
 #[inline(never)]
 fn elsewhere(address: usize) {
-    if address == 0 || push_leased(address) {
+    if address == 0 || push_leased(address) || foreign::free(address) {
         return;
     }
     let _errno = os::ErrnoGuard::new();
@@ -92,8 +97,9 @@ fn push_leased(address: usize) -> bool {
     let Some(lease) = Lease::current() else {
         return false;
     };
-    let Some((entry, offset)) = heap::started().and_then(|heap| heap.region.look_up(address))
-    else {
+    // Where there are several nodes, `foreign` asks for the object's.
+    let one_node = heap::started().filter(|heap| heap.page_heaps() == 1);
+    let Some((entry, offset)) = one_node.and_then(|heap| heap.region.look_up(address)) else {
         return false;
     };
     // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.

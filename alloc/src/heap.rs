@@ -4,7 +4,7 @@
 //!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
 //!  ┌────────────────────────────────────────────────┐        region, options, source …
 //!  │ small_limit  0 until ready, and without rseq   │
-//!  │ len          as above: everything is elsewhere │        PAGE_HEAPS[node]
+//!  │ len          … and where frees ask for nodes   │        PAGE_HEAPS[node]
 //!  │ base, page map, anchor                         │        ORPHANS: arena of threads
 //!  └────────────────────────────────────────────────┘                 without a cid
 //!
@@ -20,13 +20,13 @@ use crate::arena::Arena;
 use crate::check;
 use crate::cid_set::Policy;
 use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
-use crate::ids::{PageId, ShardId};
+use crate::ids::ShardId;
 use crate::leases;
+use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, OutOfMemory};
 use crate::page_heap::PageHeap;
 use crate::region::Region;
-use crate::runs::Home;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -41,7 +41,8 @@ use rseq_sys::{abi, membarrier};
 pub struct Hot {
     /// Sizes from 1 to this have a class; 0 until the heap is ready, and without rseq.
     small_limit: AtomicUsize,
-    /// Bytes of the region; 0 until the heap is ready, and without rseq.
+    /// Bytes of the region; 0 until the heap is ready, and for ever where a push is no section or
+    /// must ask for nodes first.
     len: AtomicUsize,
     constants: UnsafeCell<Constants>,
 }
@@ -83,8 +84,20 @@ pub fn small(size: usize) -> Option<&'static Anchor> {
     Some(unsafe { &(*HOT.constants.get()).anchor })
 }
 
+/// The anchor for sections that take objects of any class back without asking where they are
+/// from; `None` when objects have nodes, or the heap is not ready.
+#[inline(always)]
+#[must_use]
+pub fn anchor_for_push() -> Option<&'static Anchor> {
+    if HOT.len.load(Ordering::Acquire) == 0 {
+        return None;
+    }
+    // SAFETY: published, since the length is not 0.
+    Some(unsafe { &(*HOT.constants.get()).anchor })
+}
+
 /// What the page map says of `address`, the address's offset in its page, and the anchor.
-/// `None` outside the region, or when the heap is not ready.
+/// `None` outside the region, or where [`anchor_for_push`] is.
 #[inline(always)]
 #[must_use]
 pub fn locate(address: usize) -> Option<(usize, usize, &'static Anchor)> {
@@ -159,7 +172,7 @@ pub struct Heap {
     pub os_page: usize,
     /// Whether the environment could be read at start.
     pub environment_seen: bool,
-    bind: Option<BindMode>,
+    pub(crate) bind: Option<BindMode>,
 }
 
 const NONE: u8 = 0;
@@ -175,8 +188,9 @@ unsafe impl Sync for Cell {}
 
 static HEAP: Cell =
     Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
-static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
-static ORPHANS: Arena = Arena::new();
+pub(crate) static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
+/// One for each page heap: an arena has spans of one node.
+static ORPHANS: [Arena; NODES_MAX] = [const { Arena::new() }; NODES_MAX];
 /// The heap, if it was started.
 #[inline]
 #[must_use]
@@ -247,15 +261,18 @@ impl Heap {
             (Source::Kernel, None) => (Source::Cpu, "sysfs does not say how many nodes there are"),
             _ => (source, why),
         };
-        let by_node = matches!(source, Source::Kernel | Source::Emulated);
-        let nodes = if by_node { known_nodes.unwrap_or(1) as usize } else { 1 };
+        let known = known_nodes.unwrap_or(1) as usize;
         let compact = options.cid_policy == Policy::Compact;
         let (source, why) = match source {
-            Source::Emulated if !leases::start(compact, nodes) => {
+            Source::Emulated if !leases::start(compact, known) => {
                 (Source::None, "no thread-specific key is left, by which emulated cids are kept")
             }
             _ => (source, why),
         };
+        let nodes = if source == Source::None { 1 } else { known };
+        if source == Source::Cpu && 1 < nodes && nodes <= NODES_MAX {
+            nodes::learn(nodes);
+        }
         let cids = numa_sys::topology::possible_cpus()
             .map_or_else(os::cpu_mask_bits, |n| n as usize)
             .min(rseq_sys::cs::CIDS_PER_NODE);
@@ -265,8 +282,9 @@ impl Heap {
             Numa::Bind => Some(BindMode::Bind),
             Numa::None => None,
         };
-        let rows = if source == Source::Cpu { cids } else { nodes };
-        let region = Region::reserve(rows, nodes * cids)?;
+        let (rows, shards) =
+            if source == Source::Cpu { (cids, cids) } else { (nodes, nodes * cids) };
+        let region = Region::reserve(rows, shards)?;
         let table = region.shard_table();
         for id in ids(source, nodes, cids) {
             // SAFETY: the table has a row for each node, or each CPU, committed.
@@ -275,7 +293,9 @@ impl Heap {
         if matches!(source, Source::Kernel | Source::Cpu) {
             let _ = membarrier::register();
         }
-        ORPHANS.set_id(ShardId::ORPHAN);
+        for arena in &ORPHANS[..if bind.is_some() { nodes } else { 1 }] {
+            arena.set_id(ShardId::ORPHAN);
+        }
         Ok(Self {
             anchor: Anchor::new(&registration, source == Source::Cpu, table),
             region,
@@ -303,60 +323,28 @@ impl Heap {
             };
         }
         // No section may run where the areas hold no usable id, or the table is not for theirs.
-        if matches!(self.source, Source::Kernel | Source::Cpu) {
+        let by_section = matches!(self.source, Source::Kernel | Source::Cpu);
+        // Where objects have nodes, each free asks for it: see `foreign`.
+        if by_section && self.page_heaps() == 1 {
             HOT.len.store(self.region.bytes(), Ordering::Release);
+        }
+        if by_section {
             HOT.small_limit.store(SMALL_MAX, Ordering::Release);
         }
     }
 
-    /// The arena of threads without a cid.
+    /// The arenas of threads without a cid, by page heap.
     #[must_use]
-    pub fn orphans(&self) -> &'static Arena {
-        &ORPHANS
-    }
-
-    /// Which page heap serves `node`.
-    #[must_use]
-    pub fn heap_of_node(&self, node: usize) -> usize {
-        if self.bind.is_some() { node } else { 0 }
-    }
-
-    /// Page heap number `index` and where its pages belong.
-    #[must_use]
-    pub fn page_heap(&self, index: usize) -> (&'static PageHeap, Home<'_>) {
-        let home = Home { region: &self.region, node: index, bind: self.bind, holds_any_lock };
-        (&PAGE_HEAPS[index], home)
-    }
-
-    /// The page heap that `page` came from.
-    #[must_use]
-    pub fn page_heap_of(&self, page: PageId) -> (&'static PageHeap, Home<'_>) {
-        self.page_heap(if self.bind.is_some() { self.region.node_of(page) } else { 0 })
-    }
-
-    /// Number of page heaps in use.
-    #[must_use]
-    pub fn page_heaps(&self) -> usize {
-        if self.bind.is_some() { self.nodes } else { 1 }
-    }
-
-    /// How memory is bound, if it is.
-    #[must_use]
-    pub fn bind(&self) -> Option<BindMode> {
-        self.bind
+    pub fn orphans(&self) -> &'static [Arena] {
+        &ORPHANS[..self.page_heaps()]
     }
 
     /// A shard's number among all shards that may come to be.
     #[must_use]
     pub fn slot(&self, id: ShardId) -> usize {
-        self.node_of(id) * self.cids + id.column()
-    }
-
-    /// A shard's node.
-    #[must_use]
-    pub fn node_of(&self, id: ShardId) -> usize {
-        // Shards of CPU numbers lie on the table's diagonal, all on one node.
-        if self.source == Source::Cpu { 0 } else { id.row() }
+        // CPU numbers lie on the table's diagonal, one shard each.
+        let row = if self.source == Source::Cpu { 0 } else { id.row() };
+        row * self.cids + id.column()
     }
 
     /// The ids of all shards that may come to be.
@@ -373,7 +361,8 @@ impl Heap {
 }
 
 fn ids(source: Source, nodes: usize, cids: usize) -> impl Iterator<Item = ShardId> {
-    (0..nodes).flat_map(move |node| {
+    let rows = if source == Source::Cpu { 1 } else { nodes };
+    (0..rows).flat_map(move |node| {
         (0..cids).map(move |id| ShardId::new(if source == Source::Cpu { id } else { node }, id))
     })
 }
@@ -398,7 +387,7 @@ fn choose_source(options: &Options, registration: &Registration) -> (Source, &'s
 const AS_ASKED: &str = "the option asks for it";
 
 /// Whether the calling thread, in a handler, interrupted itself holding a page heap's lock.
-fn holds_any_lock() -> bool {
+pub(crate) fn holds_any_lock() -> bool {
     started()
         .is_some_and(|heap| PAGE_HEAPS[..heap.page_heaps()].iter().any(PageHeap::is_held_by_me))
 }

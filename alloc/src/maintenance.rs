@@ -13,6 +13,7 @@ use crate::arena::Arena;
 use crate::cache;
 use crate::config::DECAY_PERIODS;
 use crate::flush;
+use crate::foreign;
 use crate::heap::Heap;
 use crate::ids::SizeClass;
 use crate::purge;
@@ -137,6 +138,7 @@ pub fn tidy(shard: &shard::Shard<'_>, now_ms: u64) {
 
 #[cold]
 fn send_unused_home(shard: &shard::Shard<'_>) {
+    foreign::drop_unused(shard);
     for class in 1..CLASSES {
         let class = SizeClass(class as u8);
         if cache::drop_unused(shard, class) {
@@ -157,12 +159,13 @@ pub fn trim(heap: &Heap) -> usize {
     let _turn = Turn::take();
     let current = shard::Shard::current(heap);
     cache::empty(&current);
+    foreign::empty(&current);
     let me = current.arena.id();
     for shard in shard::all_ready(heap).filter(|shard| shard.arena.id() != me) {
         drain(heap, &shard);
     }
     let arenas = heap.ids().filter_map(|id| shard::Shard::arena_of(heap, id));
-    for arena in arenas.chain(core::iter::once(heap.orphans())) {
+    for arena in arenas.chain(heap.orphans()) {
         release_empty(heap, arena);
     }
     purge::purge_all(heap)

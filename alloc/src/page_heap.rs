@@ -24,8 +24,8 @@ use crate::region::Region;
 use crate::runs::{Home, Runs};
 use crate::span::RunKind;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use numa_sys::policy;
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use numa_sys::policy::{self, BindMode};
 
 /// A run that was handed out.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +49,12 @@ pub struct Counters {
     pub busy_pages: AtomicUsize,
     /// Free pages that may be backed.
     pub dirty_pages: AtomicUsize,
+    /// Ranges that are bound to the node.
+    pub binds: AtomicU64,
     /// Ranges that the kernel refused to bind to the node.
     pub bind_refusals: AtomicU64,
+    /// The number of the last refusal's error.
+    pub bind_error: AtomicI32,
 }
 
 /// The page heap of one node.
@@ -94,7 +98,9 @@ impl PageHeap {
                 purges: AtomicU64::new(0),
                 busy_pages: AtomicUsize::new(0),
                 dirty_pages: AtomicUsize::new(0),
+                binds: AtomicU64::new(0),
                 bind_refusals: AtomicU64::new(0),
+                bind_error: AtomicI32::new(0),
             },
         }
     }
@@ -167,11 +173,19 @@ impl PageHeap {
     fn bind(&self, home: Home<'_>, page: PageId, pages: u32) {
         let Some(mode) = home.bind else { return };
         home.region.set_node(page, pages, home.node);
-        let len = (pages as usize) << PAGE_SHIFT;
-        let address = home.region.address(page).cast();
-        if policy::bind_range(address, len, home.node as u32, mode).is_err() {
-            self.counters.bind_refusals.fetch_add(1, Ordering::Relaxed);
-        }
+        self.bind_range(home.region.address(page), (pages as usize) << PAGE_SHIFT, home.node, mode);
+    }
+
+    /// Binds memory of this heap's `node`, before anything is written to it. What the kernel
+    /// refuses is counted, and works, wherever it comes to lie.
+    pub fn bind_range(&self, address: *mut u8, len: usize, node: usize, mode: BindMode) {
+        match policy::bind_range(address.cast(), len, node as u32, mode) {
+            Ok(()) => self.counters.binds.fetch_add(1, Ordering::Relaxed),
+            Err(why) => {
+                self.counters.bind_error.store(why.raw(), Ordering::Relaxed);
+                self.counters.bind_refusals.fetch_add(1, Ordering::Relaxed)
+            }
+        };
     }
 
     /// Takes back a run, which reads as zero if `kind` is clean. Never waits: when the lock is

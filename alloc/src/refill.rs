@@ -3,6 +3,7 @@
 //! ```text
 //!  refill   adjust capacity ► collect a batch from spans ► push all but one ► return that one
 //!  overflow adjust capacity ► pop a batch ► send it home ► push the one that did not fit
+//!           of another node: it waits with its like, or all of them go home
 //! ```
 //!
 //! A thread without a cid, or whose shard is not ready, goes the same ways with a capacity of
@@ -12,9 +13,11 @@ use crate::batch::Batch;
 use crate::cache::{self, Miss};
 use crate::config::HAND_MAX;
 use crate::flush;
+use crate::foreign;
 use crate::heap;
 use crate::ids::SizeClass;
 use crate::maintenance;
+use crate::nodes;
 use crate::os;
 use crate::shard::Shard;
 use crate::start;
@@ -100,6 +103,9 @@ pub fn overflow(class: SizeClass, object: usize) {
     let Some(heap) = heap::started() else { return };
     let shard = Shard::current(heap);
     touch(&shard);
+    if foreign::keep(&shard, class, object) {
+        return;
+    }
     let capacity = cache::adjust(&shard, class, Miss::Flush);
     let want = (capacity / 2).clamp(1, class.info().batch as usize);
     if capacity > 0 && cache::push_batch(&shard, class, &[object]) == 1 {
@@ -119,6 +125,10 @@ pub fn overflow(class: SizeClass, object: usize) {
 fn touch(shard: &Shard<'_>) {
     let now_ms = os::now_ms();
     shard.arena.last_used_ms.store(now_ms, Relaxed);
+    let id = shard.arena.id();
+    if shard.heap.nodes > 1 && shard.has_cache() {
+        nodes::see(id.column(), shard.heap.node_of(id));
+    }
     maintenance::tick(shard.heap, now_ms);
     maintenance::tidy(shard, now_ms);
 }

@@ -11,6 +11,7 @@
 
 use crate::heap::{Heap, Source};
 use crate::ids::{ShardId, SizeClass};
+use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use rseq_sys::cs;
 use rseq_sys::lease::Lease;
@@ -41,52 +42,101 @@ pub fn shard_id(heap: &Heap) -> Option<ShardId> {
     }
 }
 
-/// Pops objects of `class` into `buffer`, the lowest slot first; returns how many.
+/// One of the arrays of a shard: its header's index and its first slot.
+#[derive(Debug, Clone, Copy)]
+pub struct Array {
+    index: usize,
+    begin: usize,
+}
+
+impl From<SizeClass> for Array {
+    fn from(class: SizeClass) -> Self {
+        Self { index: class.index(), begin: class.info().begin.into() }
+    }
+}
+
+/// The objects of other nodes, on their way home.
+pub const HOMEWARD_ARRAY: Array = Array { index: HOMEWARD, begin: HOMEWARD_BEGIN as usize };
+
+/// Pops objects of `array` into `buffer`, the lowest slot first; returns how many.
 #[must_use]
-pub fn pop_batch(heap: &Heap, class: SizeClass, buffer: &mut [usize]) -> usize {
-    let begin = class.info().begin as usize;
+pub fn pop_batch(heap: &Heap, array: impl Into<Array>, buffer: &mut [usize]) -> usize {
+    let Array { index, begin } = array.into();
     match way(heap) {
-        // SAFETY: the heap's anchor, the class's own begin, a buffer as long as told.
+        // SAFETY: the heap's anchor, the array's own begin, a buffer as long as told.
         Way::Sequence => unsafe {
-            let (buffer, max) = (buffer.as_mut_ptr(), buffer.len());
-            cs::pop_batch(&heap.anchor, class.index(), begin, buffer, max)
+            cs::pop_batch(&heap.anchor, index, begin, buffer.as_mut_ptr(), buffer.len())
         },
-        // SAFETY: the thread's lease (LEASE-HOLDER), the class's own begin.
-        Way::Leased(lease) => unsafe { lease.pop_batch(class.index(), begin, buffer) },
+        // SAFETY: the thread's lease (LEASE-HOLDER), the array's own begin.
+        Way::Leased(lease) => unsafe { lease.pop_batch(index, begin, buffer) },
         Way::Nowhere => 0,
     }
 }
 
-/// Pushes as many of `objects` as fit, from the first on; returns how many.
+/// Pushes `object` to the array of those on their way home; false when that is full.
 ///
 /// # Safety
-/// The objects are of `class`, and the caller gives them up.
+/// An object of the heap, which the caller gives up.
+#[inline]
 #[must_use]
-pub unsafe fn push_batch(heap: &Heap, class: SizeClass, objects: &[usize]) -> usize {
+pub unsafe fn push_homeward(heap: &Heap, object: usize) -> bool {
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe { cs::push(&heap.anchor, HOMEWARD, object) },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.push(HOMEWARD, object) },
+        Way::Nowhere => false,
+    }
+}
+
+/// Pushes `object` to `class` if the thread's shard is on `node`; false when it is on another, or
+/// the class is full.
+///
+/// # Safety
+/// As [`push_batch`].
+#[inline]
+#[must_use]
+pub unsafe fn push_on_node(heap: &Heap, class: SizeClass, object: usize, node: u32) -> bool {
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe { cs::push_on_node(&heap.anchor, class.index(), object, node) },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.push_on_node(class.index(), object, node) },
+        Way::Nowhere => false,
+    }
+}
+
+/// Pushes as many of `objects` as fit, from the first on, if the thread's shard is on `node`;
+/// returns how many.
+///
+/// # Safety
+/// The objects are of `class` and of `node`, and the caller gives them up.
+#[must_use]
+pub unsafe fn push_batch(heap: &Heap, class: SizeClass, objects: &[usize], node: u32) -> usize {
     match way(heap) {
         // SAFETY: the heap's anchor; by the caller's promise.
         Way::Sequence => unsafe {
-            cs::push_batch(&heap.anchor, class.index(), objects.as_ptr(), objects.len())
+            cs::push_batch(&heap.anchor, class.index(), objects.as_ptr(), objects.len(), node)
         },
         // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
-        Way::Leased(lease) => unsafe { lease.push_batch(class.index(), objects) },
+        Way::Leased(lease) => unsafe { lease.push_batch(class.index(), objects, node) },
         Way::Nowhere => 0,
     }
 }
 
-/// Sets `cur` and `end` of `class` to `new` if they are `expected`.
+/// Sets `cur` and `end` of `array` to `new` if they are `expected`.
 ///
 /// # Safety
-/// `new` lies within the class's slots with `cur <= end`, and all slots below `cur` hold the
+/// `new` lies within the array's slots with `cur <= end`, and all slots below `cur` hold the
 /// objects that are there now.
 #[must_use]
-pub unsafe fn reshape(heap: &Heap, class: SizeClass, expected: u32, new: u32) -> bool {
-    let begin = class.info().begin as usize;
+pub unsafe fn reshape(heap: &Heap, array: impl Into<Array>, expected: u32, new: u32) -> bool {
+    let Array { index, begin } = array.into();
     match way(heap) {
         // SAFETY: the heap's anchor; by the caller's promise.
-        Way::Sequence => unsafe { cs::reshape(&heap.anchor, class.index(), begin, expected, new) },
+        Way::Sequence => unsafe { cs::reshape(&heap.anchor, index, begin, expected, new) },
         // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
-        Way::Leased(lease) => unsafe { lease.reshape(class.index(), begin, expected, new) },
+        Way::Leased(lease) => unsafe { lease.reshape(index, begin, expected, new) },
         Way::Nowhere => false,
     }
 }

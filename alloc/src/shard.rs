@@ -16,15 +16,15 @@
 use crate::arena::Arena;
 use crate::config::{ARENA_BYTES, SHARD_BYTES};
 use crate::heap::{Heap, Source};
-use crate::ids::{ShardId, SizeClass};
+use crate::ids::{PageId, ShardId, SizeClass};
 use crate::leases;
+use crate::mixed;
 use crate::os::{self, OutOfMemory};
 use crate::section;
-use crate::size_class::SHARD_WORDS;
+use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, SHARD_WORDS};
 use crate::slots;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use numa_sys::policy;
-use rseq_sys::cs::{HEADERS, Header, INACTIVE, MISS};
+use rseq_sys::cs::{self, HEADERS, Header, INACTIVE, MISS};
 use rseq_sys::membarrier;
 use rseq_sys::registration::{self, Owner};
 
@@ -50,7 +50,8 @@ impl<'a> Shard<'a> {
     /// What a thread without a shard uses: an arena, and no cache.
     #[must_use]
     pub fn orphan(heap: &'a Heap) -> Self {
-        Self { heap, arena: heap.orphans(), headers: None }
+        let node = if heap.page_heaps() == 1 { 0 } else { heap.node_here() };
+        Self { heap, arena: &heap.orphans()[heap.heap_of_node(node)], headers: None }
     }
 
     /// The calling thread's shard, brought into being if need be.
@@ -94,12 +95,9 @@ impl<'a> Shard<'a> {
             .then(|| Self::laid_out(heap, id))
     }
 
-    /// The arena of shard `id`, if it ever was READY, or the orphan arena.
+    /// The arena of shard `id`, if it ever was READY.
     #[must_use]
     pub fn arena_of(heap: &'a Heap, id: ShardId) -> Option<&'a Arena> {
-        if id == ShardId::ORPHAN {
-            return Some(heap.orphans());
-        }
         match heap.region.shard_state(id).load(Ordering::Acquire) {
             // BUSY for the first time has an arena without spans, perhaps not committed.
             ABSENT | BUSY => None,
@@ -107,10 +105,14 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The arena of a span's owner: it exists, since it owns a span.
+    /// The arena of the owner of the span at `page`: it exists, since it owns a span.
     #[must_use]
-    pub fn owner_arena(heap: &'a Heap, id: ShardId) -> &'a Arena {
-        if id == ShardId::ORPHAN { heap.orphans() } else { Self::laid_out(heap, id).arena }
+    pub fn owner_arena(heap: &'a Heap, id: ShardId, page: PageId) -> &'a Arena {
+        if id == ShardId::ORPHAN {
+            &heap.orphans()[heap.page_heap_of(page).1.node]
+        } else {
+            Self::laid_out(heap, id).arena
+        }
     }
 
     fn laid_out(heap: &'a Heap, id: ShardId) -> Self {
@@ -147,6 +149,8 @@ impl<'a> Shard<'a> {
         for header in shard.headers? {
             header.store(INACTIVE.0, Ordering::Relaxed);
         }
+        // Who pushes compares with it: objects of other nodes stay out.
+        shard.headers?[0].store(shard.home_header().0, Ordering::Relaxed);
         let headers = memory.wrapping_add(ARENA_BYTES).cast::<u64>();
         // Before READY: whoever drains takes what stands here for the shard's headers.
         shard.table_entry(id).store(headers, Ordering::Release);
@@ -160,10 +164,7 @@ impl<'a> Shard<'a> {
         if let Some(mode) = heap.bind() {
             let node = heap.node_of(id);
             let (page_heap, _) = heap.page_heap(node);
-            let bound = policy::bind_range(memory.cast(), SHARD_BYTES, node as u32, mode);
-            if bound.is_err() {
-                page_heap.counters.bind_refusals.fetch_add(1, Ordering::Relaxed);
-            }
+            page_heap.bind_range(memory, SHARD_BYTES, node, mode);
         }
         Ok(())
     }
@@ -179,9 +180,8 @@ impl<'a> Shard<'a> {
     pub fn heap_index(&self) -> usize {
         match self.arena.id() {
             ShardId::ORPHAN => {
-                // SAFETY: the heap's own offset; the field reads 0 where nobody fills it.
-                let node = unsafe { rseq_sys::area::node_id(self.heap.anchor.area) } as usize;
-                self.heap.heap_of_node(if node < self.heap.nodes { node } else { 0 })
+                let is_ours = |arena: &Arena| core::ptr::eq(arena, self.arena);
+                self.heap.orphans().iter().position(is_ours).unwrap_or(0)
             }
             id => self.heap.heap_of_node(self.heap.node_of(id)),
         }
@@ -196,19 +196,48 @@ impl<'a> Shard<'a> {
         (header.shape() != 0).then_some(header)
     }
 
+    /// What header 0 must be: the sentinel of classes without slots, and the shard's node.
+    #[must_use]
+    pub fn home_header(&self) -> Header {
+        cs::home_of_shard(self.heap_index() as u32)
+    }
+
+    /// Header 0 as it is now, if this is a shard with headers that was not drained meanwhile.
+    #[must_use]
+    pub fn header_0(&self) -> Option<Header> {
+        self.header(SizeClass(0))
+    }
+
+    /// The header of the objects of other nodes, as [`Self::header`].
+    #[must_use]
+    pub fn homeward_header(&self) -> Option<Header> {
+        self.header(SizeClass(HOMEWARD as u8))
+    }
+
     /// Calls `f` with each object of `class` that the shard holds. Only while nobody else
     /// allocates is that what the shard held at any time; bounds are the caller's to check.
-    pub fn for_each_cached(&self, class: SizeClass, mut f: impl FnMut(usize)) {
+    pub fn for_each_cached(&self, class: SizeClass, f: impl FnMut(usize)) {
         let Some(header) = self.header(class) else { return };
         let (begin, end) = (class.info().begin, class.info().begin + class.info().capacity_max);
+        self.for_each_slot(begin..header.current().min(end), f);
+    }
+
+    /// As [`Self::for_each_cached`], with the objects of other nodes.
+    pub fn for_each_homeward(&self, f: impl FnMut(usize)) {
+        let Some(header) = self.homeward_header() else { return };
+        let end = HOMEWARD_BEGIN + HOMEWARD_SLOTS;
+        self.for_each_slot(HOMEWARD_BEGIN..header.current().min(end), f);
+    }
+
+    fn for_each_slot(&self, range: core::ops::Range<u16>, mut f: impl FnMut(usize)) {
         let slots = self
             .heap
             .region
             .shard_memory(self.heap.slot(self.arena.id()))
             .wrapping_add(ARENA_BYTES)
             .cast::<usize>();
-        for slot in begin..header.current().min(end) {
-            // SAFETY: a slot of the class, in the shard's memory, which is committed for ever.
+        for slot in range {
+            // SAFETY: a slot of a class, in the shard's memory, which is committed for ever.
             let slot = unsafe { AtomicUsize::from_ptr(slots.wrapping_add(slot.into())) };
             f(slot.load(Ordering::Relaxed));
         }
@@ -231,7 +260,7 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// Stops the shard, hands each class's cached objects to `take`, gives the memory of the
+    /// Stops the shard, hands each class's cached objects to `take`, and those of other nodes, gives the memory of the
     /// slots back, and leaves the shard DRAINED. False when it was not READY, or the kernel
     /// has no fence.
     ///
@@ -266,6 +295,15 @@ impl<'a> Shard<'a> {
                 unsafe { core::slice::from_raw_parts(base.add(begin).cast::<usize>(), count) };
             take(class, objects);
         }
+        let header = Header(headers[HOMEWARD].swap(INACTIVE.0, Ordering::Relaxed));
+        self.arena.homeward.see_ops(header.ops());
+        self.arena.homeward.start_over();
+        let count = header.current().saturating_sub(HOMEWARD_BEGIN) as usize;
+        let first = base.wrapping_add(HOMEWARD_BEGIN as usize).cast::<usize>();
+        // SAFETY: as above; a header without slots has none before its first one.
+        let objects = unsafe { core::slice::from_raw_parts_mut(first, count) };
+        self.arena.homeward.sent.fetch_add(count as u64, Ordering::Relaxed);
+        mixed::by_class(&self.heap.region, objects, &mut take);
         self.arena.capacity_bytes.store(0, Ordering::Relaxed);
         // SAFETY: all objects were taken; the next builder writes headers, classes their slots.
         unsafe { os::purge(base.cast(), SHARD_BYTES - ARENA_BYTES) };

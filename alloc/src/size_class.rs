@@ -140,11 +140,21 @@ const fn build() -> [ClassInfo; CLASSES] {
 /// All classes; entry 0 is unused.
 pub static CLASS: [ClassInfo; CLASSES] = build();
 
-/// Words of a shard's headers and slots.
-pub const SHARD_WORDS: usize = {
+/// Header of a shard's objects of other nodes, of any class: nobody pops one of them, they wait
+/// for their way home.
+pub const HOMEWARD: usize = CLASSES;
+/// Its first slot.
+pub const HOMEWARD_BEGIN: u16 = {
     let last = build()[CLASSES - 1];
-    last.begin as usize + last.capacity_max as usize
+    last.begin + last.capacity_max + 1
 };
+/// Its slots.
+pub const HOMEWARD_SLOTS: u16 = 128;
+/// The largest size that waits there: what waits is memory that its own node lacks.
+pub const HOMEWARD_SIZE_MAX: u32 = (CLASS_BYTES_MAX / HOMEWARD_SLOTS as usize) as u32;
+
+/// Words of a shard's headers and slots.
+pub const SHARD_WORDS: usize = HOMEWARD_BEGIN as usize + HOMEWARD_SLOTS as usize;
 
 const fn build_lookup() -> [u8; SMALL_MAX / GRAIN + 1] {
     let mut table = [1u8; SMALL_MAX / GRAIN + 1];
@@ -247,7 +257,8 @@ pub fn object_index(class: SizeClass, offset: usize) -> usize {
 
 const _: () = {
     assert!(size_of_class(CLASSES - 1) == SMALL_MAX);
-    assert!(CLASSES <= LARGE_BODY as usize);
+    assert!(CLASSES <= LARGE_BODY as usize && HOMEWARD < HEADERS);
+    assert!(SHARD_WORDS <= u16::MAX as usize);
     assert!(build()[1].words == 64);
 };
 
@@ -318,6 +329,7 @@ mod tests {
             assert!(info.capacity_min <= info.capacity_max && info.batch <= BATCH_MAX as u16);
             next = (info.begin + info.capacity_max) as usize;
         }
-        assert_eq!(next, SHARD_WORDS);
+        assert_eq!(HOMEWARD_BEGIN as usize, next + 1);
+        assert_eq!(HOMEWARD_BEGIN as usize + HOMEWARD_SLOTS as usize, SHARD_WORDS);
     }
 }

@@ -15,6 +15,7 @@ use crate::arena::Arena;
 use crate::config::{EXTENT_PAGES, PAGE_SHIFT};
 use crate::heap::{Heap, Source};
 use crate::ids::{PageId, ShardId, SizeClass};
+use crate::mixed;
 use crate::os;
 use crate::region::{BITS_SMALL, BITS_TINY};
 use crate::shard::{self, Shard};
@@ -68,8 +69,16 @@ pub struct Snapshot {
     pub purges: u64,
     /// Their bytes.
     pub purged_bytes: u64,
+    /// Ranges that are bound to their node.
+    pub binds: u64,
     /// Ranges that the kernel refused to bind to their node.
     pub bind_refusals: u64,
+    /// Frees on another node than the object's.
+    pub foreign_frees: u64,
+    /// Batches in which such objects were sent home.
+    pub foreign_batches: u64,
+    /// Such objects that wait in shards.
+    pub foreign_waiting: usize,
     /// Shards in use.
     pub shards_in_use: usize,
     /// Shards that were in use and are drained.
@@ -133,7 +142,7 @@ pub fn classes() -> impl Iterator<Item = SizeClass> {
 /// The arenas of all shards that ever were, and that of threads without one.
 pub fn arenas(heap: &Heap) -> impl Iterator<Item = &Arena> {
     let shards = heap.ids().filter_map(|id| Shard::arena_of(heap, id));
-    shards.chain(core::iter::once(heap.orphans()))
+    shards.chain(heap.orphans())
 }
 
 /// Objects of `class` in the shard, and the slots that it has for them.
@@ -144,6 +153,62 @@ fn cached(shard: &Shard<'_>, class: SizeClass) -> (usize, usize) {
     header.map_or((0, 0), |header| {
         (header.current().saturating_sub(begin).into(), header.end().saturating_sub(begin).into())
     })
+}
+
+fn see_homeward_ops(shard: &Shard<'_>) {
+    if let Some(header) = shard.homeward_header() {
+        shard.arena.homeward.see_ops(header.ops());
+    }
+}
+
+/// What there is of one node.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NodeTotals {
+    /// Shards that ever were on it.
+    pub shards: usize,
+    /// Its pages in use, in bytes.
+    pub busy_bytes: usize,
+    /// Its free pages that may be backed, in bytes.
+    pub dirty_bytes: usize,
+    /// Ranges that are bound to it.
+    pub binds: u64,
+    /// Ranges that the kernel refused to bind to it.
+    pub bind_refusals: u64,
+    /// Frees on it of objects of other nodes.
+    pub foreign_frees: u64,
+    /// Batches in which such objects were sent home.
+    pub batches: u64,
+    /// Objects in them, and in shards that were drained.
+    pub sent: u64,
+    /// Objects that wait in its shards.
+    pub waiting: usize,
+}
+
+impl NodeTotals {
+    /// The totals of the page heap `index` and of the shards that it serves.
+    #[must_use]
+    pub fn take(heap: &Heap, index: usize) -> Self {
+        let counters = &heap.page_heap(index).0.counters;
+        let mut totals = Self {
+            busy_bytes: counters.busy_pages.load(Relaxed) << PAGE_SHIFT,
+            dirty_bytes: counters.dirty_pages.load(Relaxed) << PAGE_SHIFT,
+            binds: counters.binds.load(Relaxed),
+            bind_refusals: counters.bind_refusals.load(Relaxed),
+            ..Self::default()
+        };
+        for id in heap.ids().filter(|&id| heap.heap_of_node(heap.node_of(id)) == index) {
+            let Some(arena) = Shard::arena_of(heap, id) else { continue };
+            totals.shards += 1;
+            if let Some(shard) = Shard::ready(heap, id) {
+                see_homeward_ops(&shard);
+                shard.for_each_homeward(|_| totals.waiting += 1);
+            }
+            totals.foreign_frees += arena.homeward.frees();
+            totals.batches += arena.homeward.batches.load(Relaxed);
+            totals.sent += arena.homeward.sent.load(Relaxed);
+        }
+        totals
+    }
 }
 
 impl ShardTotals {
@@ -190,6 +255,7 @@ impl Snapshot {
             all.dirty_bytes += counters.dirty_pages.load(Relaxed) << PAGE_SHIFT;
             all.purges += counters.purges.load(Relaxed);
             all.purged_bytes += counters.purged_bytes.load(Relaxed);
+            all.binds += counters.binds.load(Relaxed);
             all.bind_refusals += counters.bind_refusals.load(Relaxed);
         }
         all.committed_bytes = heap.region.committed_bytes();
@@ -214,7 +280,11 @@ impl Snapshot {
         resident_bytes: 0,
         purges: 0,
         purged_bytes: 0,
+        binds: 0,
         bind_refusals: 0,
+        foreign_frees: 0,
+        foreign_batches: 0,
+        foreign_waiting: 0,
         shards_in_use: 0,
         shards_drained: 0,
         ids_used: 0,
@@ -265,9 +335,18 @@ impl Snapshot {
                 self.classes[class.index()].cached += objects;
                 self.metadata_bytes += slots * size_of::<usize>();
             }
+            see_homeward_ops(&shard);
+            shard.for_each_homeward(|object| {
+                self.foreign_waiting += 1;
+                if let Some(class) = mixed::class_of(&heap.region, object) {
+                    self.classes[class.index()].cached += 1;
+                }
+            });
         }
         let mut shards = 0;
         for arena in arenas(heap) {
+            self.foreign_frees += arena.homeward.frees();
+            self.foreign_batches += arena.homeward.batches.load(Relaxed);
             for class in classes() {
                 self.events.add(arena, class);
             }

@@ -4,6 +4,7 @@
 //!  cidalloc: statistics of process 4711 (sort)
 //!  cid_source      kernel: …                        facts
 //!  live              12.3 MiB  …                    numbers
+//!  [nodes]    a line for each page heap             table
 //!  [shards]   a line for each that ever was         table
 //!  [classes]  a line for each with anything in it   table
 //! ```
@@ -11,21 +12,24 @@
 //! `docs/stats.md` explains every key; a test holds the two together. The report is written to
 //! a descriptor, or when the process ends, if the option `stats` says so.
 
+mod leases;
+
 use crate::check;
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
-use crate::leases::{self, COUNTERS};
 use crate::maintenance;
+use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, FileIdentity};
 use crate::report::{Bytes, Out, Rate, with_out};
 use crate::shard::{self, Shard};
-use crate::slots::{self, CIDS};
+use crate::slots;
 pub use crate::snapshot::Snapshot;
-use crate::snapshot::{Events, ShardTotals, arenas, classes};
+use crate::snapshot::{Events, NodeTotals, ShardTotals, arenas, classes};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Display};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
+use numa_sys::Errno;
 use numa_sys::policy::BindMode;
 use rseq_sys::abi;
 use rseq_sys::registration::Owner;
@@ -51,8 +55,9 @@ fn report(out: &mut Out<'_>, heap: &Heap) {
     memory(out, &now);
     paths(out, heap, &now);
     if heap.source == Source::Emulated {
-        leases(out);
+        leases::write(out);
     }
+    node_table(out, heap);
     shard_table(out, heap);
     class_table(out, heap, &now);
 }
@@ -120,18 +125,62 @@ fn cid_word(source: CidSource) -> &'static str {
 
 fn node_facts(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
     out.number("nodes", heap.nodes, format_args!("that shards may be on"));
+    let all_refused = now.bind_refusals > 0 && now.binds == 0;
     let binding = match (heap.bind(), heap.options.numa) {
+        (Some(_), _) if all_refused => "refused: the kernel binds nothing, first touch decides",
         (Some(BindMode::Preferred), _) => "preferred: on its node, elsewhere when that is full",
         (Some(_), _) => "bind: on its node or not at all",
-        (None, _) if heap.nodes == 1 && heap.source == Source::Cpu => {
-            "none: shards of CPU numbers have no node"
+        (None, _) if heap.nodes == 1 && heap.source == Source::None => {
+            "none: without shards there are no nodes"
         }
         (None, _) if heap.nodes == 1 => "none: there is one node",
         (None, Numa::None) => "none: as the option asks",
         (None, _) => "none: more nodes than page heaps",
     };
     out.fact("node_binding", format_args!("{binding}"));
-    out.number("bind_refusals", now.bind_refusals, format_args!("ranges not bound by the kernel"));
+    let heaps = (0..heap.page_heaps()).map(|i| heap.page_heap(i).0);
+    let error = heaps.map(|h| h.counters.bind_error.load(Ordering::Relaxed)).find(|&e| e != 0);
+    let n = now.bind_refusals;
+    match error {
+        None => out.number("bind_refusals", n, format_args!("ranges not bound by the kernel")),
+        Some(e) => {
+            let error = Errno::from_raw(e);
+            out.number("bind_refusals", n, format_args!("ranges refused by the kernel: {error:?}"));
+        }
+    }
+    out.number("node_drifts", nodes::drifts(), format_args!("cids found on another node"));
+    out.number("foreign_frees", now.foreign_frees, format_args!("of objects of another node"));
+    let n = now.foreign_batches;
+    out.number("foreign_batches", n, format_args!("in which those were sent home"));
+    let n = now.foreign_waiting;
+    out.number("foreign_waiting", n, format_args!("objects that will be"));
+}
+
+fn node_table(out: &mut Out<'_>, heap: &Heap) {
+    out.line(format_args!("[nodes]"));
+    out.line(format_args!(
+        "{:>4} {:>6} {:>10} {:>10} {:>8} {:>8} {:>13} {:>8} {:>10} {:>8}",
+        "node",
+        "shards",
+        "in_use",
+        "dirty",
+        "bound",
+        "refused",
+        "foreign_frees",
+        "batches",
+        "sent_home",
+        "waiting"
+    ));
+    for index in 0..heap.page_heaps() {
+        let totals = NodeTotals::take(heap, index);
+        let NodeTotals { shards, binds, bind_refusals, .. } = totals;
+        let NodeTotals { foreign_frees, batches, sent, waiting, .. } = totals;
+        let (busy, dirty) = (Bytes(totals.busy_bytes), Bytes(totals.dirty_bytes));
+        out.line(format_args!(
+            "{index:>4} {shards:>6} {busy:>10} {dirty:>10} {binds:>8} {bind_refusals:>8} \
+             {foreign_frees:>13} {batches:>8} {sent:>10} {waiting:>8}"
+        ));
+    }
 }
 
 fn memory(out: &mut Out<'_>, now: &Snapshot) {
@@ -168,31 +217,6 @@ fn paths(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
         let (max, cids) = (now.id_max, heap.cids);
         out.number("cids_used", now.ids_used, format_args!("the highest is {max}, of {cids}"));
     }
-}
-
-fn leases(out: &mut Out<'_>) {
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (now, policy) = (&COUNTERS, leases::policy_word());
-    let users = CIDS.users();
-    out.number("lease_users", users, format_args!("threads that may hold a cid, {policy}"));
-    let (used, bound) = (CIDS.used(), CIDS.bound());
-    out.number("leases", used, format_args!("cids held, of {bound} that may be"));
-    let claims = format_args!("claims while there was one thread");
-    out.number("lease_single", count(&now.single_threaded), claims);
-    out.number("lease_recent", count(&now.recent), format_args!("claims of a thread's last cid"));
-    let claims = format_args!("claims of a free cid of the thread's node");
-    out.number("lease_node_local", count(&now.node_local), claims);
-    out.number("lease_expansions", count(&now.expansions), format_args!("claims of a new cid"));
-    out.number(
-        "lease_first_free",
-        count(&now.first_free),
-        format_args!("claims of the first free"),
-    );
-    out.number("lease_evictions", count(&now.evictions), format_args!("idle cids taken over"));
-    out.number("lease_transfers", count(&now.transfers), format_args!("handed to another thread"));
-    out.number("lease_removals", count(&now.removals), format_args!("given back"));
-    let without = format_args!("times that there was none to be had");
-    out.number("lease_misses", count(&now.without), without);
 }
 
 fn rate(events: &Events) -> Rate {

@@ -52,9 +52,11 @@ fn every_documented_key_is_printed_and_every_printed_key_documented() {
     let head = lines.next().unwrap();
     assert!(head.starts_with("cidalloc: statistics of process "), "{head}");
     assert!(head.contains(&std::format!(" {} (", std::process::id())), "{head}");
-    let keys = lines.by_ref().take_while(|line| *line != "[shards]");
+    let keys = lines.by_ref().take_while(|line| *line != "[nodes]");
     let keys: BTreeSet<_> = keys.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(keys, documented("Facts").union(&documented("Numbers")).copied().collect());
+    assert_eq!(words(lines.next().unwrap()), documented("Nodes"));
+    let mut lines = lines.skip_while(|line| *line != "[shards]").skip(1);
     assert_eq!(words(lines.next().unwrap()), documented("Shards"));
     let mut lines = lines.skip_while(|line| *line != "[classes]").skip(1);
     assert_eq!(words(lines.next().unwrap()), documented("Classes"));

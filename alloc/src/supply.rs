@@ -47,7 +47,7 @@ pub fn collect(shard: &Shard<'_>, class: SizeClass, batch: &mut Batch, want: usi
                 span.unqueue();
                 if region.bitmaps(page, class).any_free() && span.try_possess() {
                     // While it was unqueued it may have become another's.
-                    Shard::owner_arena(shard.heap, span.owner()).enqueue(region, page);
+                    Shard::owner_arena(shard.heap, span.owner(), page).enqueue(region, page);
                 }
             }
             Left::Moved => return shard.arena.keep(region, class, page),

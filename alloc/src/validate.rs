@@ -17,7 +17,10 @@ use crate::ids::{PageId, ShardId, SizeClass};
 use crate::marks::Marks;
 use crate::runs::Runs;
 use crate::shard::{self, Shard};
-use crate::size_class::{CLASSES, LARGE, LARGE_BODY, is_object_start, object_index};
+use crate::size_class::{
+    CLASSES, HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, LARGE, LARGE_BODY, is_object_start,
+    object_index,
+};
 use crate::snapshot::{arenas, classes};
 use crate::span::{RunKind, full_word};
 pub use crate::violation::{Census, Violation};
@@ -137,6 +140,10 @@ impl Walk<'_> {
         if !known || region.span(page).class() != class {
             return Err(Violation::OwnerUnknown { page: page.0, owner: owner.0 });
         }
+        let home = self.heap.page_heap_of(page).1.node;
+        if owner != ShardId::ORPHAN && self.heap.heap_of_node(self.heap.node_of(owner)) != home {
+            return Err(Violation::SpanElsewhere { page: page.0, owner: owner.0 });
+        }
         let (info, bits) = (class.info(), region.bitmaps(page, class));
         let base = region.address(page).addr();
         for word in 0..info.words.into() {
@@ -185,20 +192,54 @@ impl Walk<'_> {
                 shard.for_each_cached(class, |address| {
                     if result.is_ok() {
                         self.census.cached += 1;
-                        result = if self.object_class(address) == Some(class) {
-                            self.place(address, class)
-                        } else {
+                        result = if self.object_class(address) != Some(class) {
                             Err(Violation::CachedForeign { address, class: class.0, shard: id })
+                        } else if self.heap.home_of(address) != shard.heap_index() {
+                            Err(Violation::CachedElsewhere { address, shard: id })
+                        } else {
+                            self.place(address, class)
                         };
                     }
                 });
                 result?;
             }
+            self.homeward(&shard)?;
             let booked = shard.arena.capacity_bytes.load(Relaxed);
             self.census.capacity_drift_bytes +=
                 booked.wrapping_sub(capacity).cast_signed().unsigned_abs();
         }
         Ok(())
+    }
+
+    /// Header 0, and what waits for its way to another node: objects of any class and node.
+    fn homeward(&mut self, shard: &Shard<'_>) -> Result<(), Violation> {
+        let shard_id = shard.arena.id().0;
+        if shard.header_0() != Some(shard.home_header()) {
+            return Err(Violation::HomeHeader { shard: shard_id });
+        }
+        let Some(header) = shard.homeward_header().filter(|h| h.shape() != INACTIVE.shape()) else {
+            return Ok(());
+        };
+        let (current, end) = (header.current(), header.end());
+        if current < HOMEWARD_BEGIN || current > end || end != HOMEWARD_BEGIN + HOMEWARD_SLOTS {
+            let class = HOMEWARD as u8;
+            return Err(Violation::HeaderBounds { shard: shard_id, class, current, end });
+        }
+        let mut result = Ok(());
+        shard.for_each_homeward(|address| {
+            if result.is_ok() {
+                self.census.cached += 1;
+                self.census.homeward += 1;
+                result = match self.object_class(address) {
+                    Some(class) => self.place(address, class),
+                    None => {
+                        let class = HOMEWARD as u8;
+                        Err(Violation::CachedForeign { address, class, shard: shard_id })
+                    }
+                };
+            }
+        });
+        result
     }
 
     fn lists(&self, listed: &mut Marks) -> Result<(), Violation> {

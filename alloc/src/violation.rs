@@ -20,12 +20,18 @@ pub enum Violation {
     OrphanLocalBits { page: u32, word: usize },
     /// A shard holds what is no object of the class.
     CachedForeign { address: usize, class: u8, shard: u32 },
+    /// A shard holds, among those that it hands out, an object of another node.
+    CachedElsewhere { address: usize, shard: u32 },
+    /// A shard's header 0 does not name its node.
+    HomeHeader { shard: u32 },
     /// A header's bounds lie outside its class's slots.
     HeaderBounds { shard: u32, class: u8, current: u16, end: u16 },
     /// A shard was left in the middle of being built or drained.
     ShardBusy { shard: u32 },
     /// A span's owner is nobody.
     OwnerUnknown { page: u32, owner: u32 },
+    /// A span's owner is a shard of another node (NODE-HOME).
+    SpanElsewhere { page: u32, owner: u32 },
     /// A span is in the list of an arena, or of a class, that it does not belong to.
     ListedWrongly { page: u32, arena: u32, class: u8 },
     /// A span is in two lists, or twice in one.
@@ -73,6 +79,8 @@ pub struct Census {
     pub objects: usize,
     /// Of these, in shards.
     pub cached: usize,
+    /// Of these, waiting for their way to another node.
+    pub homeward: usize,
     /// In spans: bits that are set.
     pub free: usize,
     /// In the hands that the caller named.

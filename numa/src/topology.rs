@@ -197,6 +197,35 @@ impl<'a> Sysfs<'a> {
         Err(Error::Sys(Errno::ENOENT))
     }
 
+    /// Calls `each` with every CPU that is present, and its node; also with those that are offline.
+    /// A CPU that comes to be present later is on a node that nobody knows now.
+    pub fn each_cpu(self, mut each: impl FnMut(u32, u32)) -> Result<(), Error> {
+        let mut known = CpuMask::EMPTY;
+        for node in &self.online_nodes()? {
+            match self.node_cpus(node) {
+                Ok(cpus) => {
+                    for cpu in &cpus {
+                        each(cpu, node);
+                        known.insert(cpu).map_err(|_| Error::Sys(Errno::ERANGE))?;
+                    }
+                }
+                Err(Error::Sys(Errno::ENOENT)) => {} // went offline meanwhile
+                Err(error) => return Err(error),
+            }
+        }
+        // A node's list has those that run; the others have a link only.
+        let present: CpuMask = match self.mask(format_args!("cpu/present")) {
+            Err(Error::Sys(Errno::ENOENT)) => return Ok(()),
+            present => present?,
+        };
+        for cpu in present.iter().filter(|&cpu| !known.contains(cpu)) {
+            if let Ok(node) = self.node_of_cpu(cpu) {
+                each(cpu, node);
+            }
+        }
+        Ok(())
+    }
+
     /// How far node `to` is from node `from`: 10 is local, 20 twice as far. Not always the same
     /// the other way round.
     ///

@@ -259,3 +259,36 @@ proptest! {
         }
     }
 }
+
+/// What `each_cpu` says, as "CPU:node".
+fn cpu_nodes(tree: &Tree) -> Result<Vec<String>, Error> {
+    let mut seen = Vec::new();
+    tree.sysfs().each_cpu(|cpu, node| seen.push(format!("{cpu}:{node}")))?;
+    seen.sort();
+    Ok(seen)
+}
+
+#[test]
+fn each_present_cpu_has_its_node_offline_ones_and_those_beside_holes_too() {
+    let seen = cpu_nodes(&holes()).unwrap();
+    assert_eq!(seen, ["0:0", "1:0", "2:0", "3:0", "4:2", "5:2", "6:2", "7:2"]);
+}
+
+#[test]
+fn without_numa_each_present_cpu_is_on_node_0() {
+    let tree =
+        Tree::new(&[("cpu/possible", "0-3\n"), ("cpu/present", "0-2\n"), ("cpu/online", "0,2\n")]);
+    assert_eq!(cpu_nodes(&tree).unwrap(), ["0:0", "1:0", "2:0"]);
+}
+
+#[test]
+fn a_sandbox_without_links_and_lists_of_present_cpus_says_what_nodes_list() {
+    let tree = Tree::new(&[
+        ("cpu/possible", "0-3\n"),
+        ("node/online", "0-1\n"),
+        ("node/node0/cpulist", "0,2\n"),
+        ("node/node1/cpulist", "1,3\n"),
+    ]);
+    assert_eq!(cpu_nodes(&tree).unwrap(), ["0:0", "1:1", "2:0", "3:1"]);
+    assert_eq!(cpu_nodes(&Tree::new(&[])), Err(NO));
+}

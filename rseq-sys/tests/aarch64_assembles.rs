@@ -110,6 +110,7 @@ const _: () = {
     use rseq_sys::cs;
     let _ = [cs::pop, aarch64::pop];
     let _ = [cs::push, aarch64::push];
+    let _ = [cs::push_on_node, aarch64::push_on_node];
     let _ = [cs::pop_batch, aarch64::pop_batch];
     let _ = [cs::push_batch, aarch64::push_batch];
     let _ = [cs::reshape, aarch64::reshape];
@@ -184,7 +185,7 @@ fn run_sections(objects: &[PathBuf], directory: &Path, linkage: &str) {
     }
     let line = run(&mut command);
     eprint!("{linkage}: {line}");
-    assert!(line.starts_with("ok: 7 sections"));
+    assert!(line.starts_with("ok: 8 sections"));
 }
 
 fn check_and_run(objects: &[PathBuf], directory: &Path, linkage: &str) {

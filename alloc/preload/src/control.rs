@@ -13,7 +13,8 @@
 //! Free pages that are not backed cost nothing and count nowhere. The numbers are a walk over
 //! the heap, approximate while other threads allocate.
 
-use cidalloc::os::ErrnoGuard;
+use cidalloc::os::{ErrnoGuard, set_errno};
+use cidalloc::placement::{Errno, NodePages, Placement};
 use cidalloc::stats::{self, Snapshot};
 use cidalloc::{heap, maintenance};
 
@@ -99,6 +100,35 @@ pub extern "C" fn malloc_stats() {
 pub extern "C" fn malloc_trim(_pad: usize) -> i32 {
     let _errno = ErrnoGuard::new();
     heap::started().map_or(0, |heap| i32::from(maintenance::trim(heap) > 0))
+}
+
+/// Asks the kernel where each resident page of the heap is. Fills `pages` for the first `len`
+/// nodes; returns how many nodes there are, or -1 and `errno` where the kernel does not say, or
+/// nothing was allocated yet (`EAGAIN`). For tests: it asks for every page.
+///
+/// ```c
+/// struct cidalloc_node_pages { size_t asked, resident, elsewhere; };
+/// int cidalloc_placement(struct cidalloc_node_pages *pages, size_t len);
+/// ```
+///
+/// # Safety
+/// `pages` has room for `len` nodes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cidalloc_placement(pages: *mut NodePages, len: usize) -> i32 {
+    let asked = heap::started().ok_or(Errno::EAGAIN).and_then(Placement::ask);
+    match asked {
+        Ok(placement) => {
+            for (i, node) in placement.nodes().iter().take(len).enumerate() {
+                // SAFETY: by the caller's promise.
+                unsafe { pages.add(i).write(*node) };
+            }
+            placement.nodes().len() as i32
+        }
+        Err(why) => {
+            set_errno(why.raw());
+            -1
+        }
+    }
 }
 
 /// The parameters of `mallopt`, as `malloc.h` numbers them.

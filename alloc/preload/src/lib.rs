@@ -5,7 +5,7 @@
 //!  family.rs      malloc free calloc realloc reallocarray cfree
 //!  aligned.rs     posix_memalign aligned_alloc memalign valloc pvalloc
 //!  sized.rs       free_sized free_aligned_sized malloc_usable_size
-//!  control.rs     malloc_trim malloc_stats mallinfo mallinfo2 mallopt
+//!  control.rs     malloc_trim malloc_stats mallinfo mallinfo2 mallopt, cidalloc_placement
 //!  info.rs        malloc_info
 //!  cxx.rs         operator delete, operator delete[] (twelve forms; new is libstdc++'s)
 //!  libc_names.rs  __libc_malloc and glibc's other second names

@@ -88,7 +88,7 @@ fn pop_batch_then_push_batch(bencher: Bencher<'_, '_>, count: usize) {
         unsafe {
             let popped =
                 cs::pop_batch(black_box(&anchor), CLASS, BEGIN as usize, hand.as_mut_ptr(), count);
-            cs::push_batch(&anchor, CLASS, black_box(hand.as_ptr()), popped)
+            cs::push_batch(&anchor, CLASS, black_box(hand.as_ptr()), popped, 0)
         }
     });
 }

@@ -4,7 +4,7 @@
 //   entry:  anchor -> x9 area, x10 address of the ids, x11 table
 //   2:      arm: rseq_cs = descriptor (x13)          <- abort comes back here
 //   3:      window: x15 shard index then base, x12 address of the header, x14 header,
-//           w16 and w17 scratch; arguments stay as they came, the result grows in x0
+//           x16 and x17 scratch; arguments stay as they came, the result grows in x0
 //           stlr                                     <- the commit store, always last
 //   4:      ret
 //
@@ -119,6 +119,23 @@ cidalloc_rseq_\name:
         add     x14, x14, x3
         cidalloc_commit push, x14, x12
 
+// x0 anchor, x1 class, x2 object, w3 node -> x0 room that there was, 0 for a full class, too
+        cidalloc_section push_on_node
+        mov     x4, #1
+        movk    x4, #1, lsl #32                 // cur + 1, ops + 1
+        cidalloc_begin_window 0
+        cidalloc_load_header
+        ldr     w16, [x15, #4]
+        cmp     w16, w3
+        b.ne    4f
+        ubfx    x16, x14, #16, #16
+        and     x17, x14, #0xffff
+        subs    x0, x16, x17
+        b.eq    4f
+        str     x2, [x15, x17, lsl #3]
+        add     x14, x14, x4
+        cidalloc_commit push_on_node, x14, x12
+
 // x0 anchor, x1 class, x2 begin, x3 buf, x4 max -> x0 popped
         cidalloc_section pop_batch
         cidalloc_begin_window 0
@@ -140,10 +157,13 @@ cidalloc_rseq_\name:
         b.lo    7b
         cidalloc_commit pop_batch, x14, x12
 
-// x0 anchor, x1 class, x2 buf, x3 len -> x0 pushed
+// x0 anchor, x1 class, x2 buf, x3 len, w4 node -> x0 pushed
         cidalloc_section push_batch
         cidalloc_begin_window 0
         cidalloc_load_header
+        ldr     w16, [x15, #4]
+        cmp     w16, w4
+        b.ne    4f
         ubfx    x6, x14, #16, #16
         and     x5, x14, #0xffff
         sub     x6, x6, x5

@@ -37,6 +37,7 @@ impl Outcome {
 unsafe extern "C" {
     fn cidalloc_rseq_pop(anchor: &Anchor, class: usize) -> usize;
     fn cidalloc_rseq_push(anchor: &Anchor, class: usize, object: usize) -> u64;
+    fn cidalloc_rseq_push_on_node(anchor: &Anchor, class: usize, object: usize, node: u32) -> u64;
     fn cidalloc_rseq_pop_batch(
         anchor: &Anchor,
         class: usize,
@@ -49,6 +50,7 @@ unsafe extern "C" {
         class: usize,
         buf: *const usize,
         len: usize,
+        node: u32,
     ) -> usize;
     fn cidalloc_rseq_reshape(
         anchor: &Anchor,
@@ -86,6 +88,18 @@ pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
     unsafe { cidalloc_rseq_push(anchor, class, object) != 0 }
 }
 
+/// Pushes `object` to `class` of a shard whose header 0 says `node`; false when it says another,
+/// the class is full, or there is no shard.
+///
+/// # Safety
+/// As [`push`]; header 0 of every shard says its node.
+#[inline(always)]
+#[must_use]
+pub unsafe fn push_on_node(anchor: &Anchor, class: usize, object: usize, node: u32) -> bool {
+    // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
+    unsafe { cidalloc_rseq_push_on_node(anchor, class, object, node) != 0 }
+}
+
 /// Pops up to `max` objects of `class`, whose first slot is `begin`, into `buf`; the lowest
 /// slot first. Returns how many.
 ///
@@ -104,15 +118,21 @@ pub unsafe fn pop_batch(
     unsafe { cidalloc_rseq_pop_batch(anchor, class, begin, buf, max) }
 }
 
-/// Pushes as many of `len` objects from `buf` to `class` as fit, the first one lowest.
-/// Returns how many, counted from the beginning of `buf`.
+/// Pushes as many of `len` objects from `buf` to `class` as fit, the first one lowest, if the
+/// shard's header 0 says `node`. Returns how many, counted from the beginning of `buf`.
 ///
 /// # Safety
-/// As [`push`], for each of them; `buf` holds `len` words.
+/// As [`push_on_node`], for each of them; `buf` holds `len` words.
 #[inline(never)]
-pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: usize) -> usize {
+pub unsafe fn push_batch(
+    anchor: &Anchor,
+    class: usize,
+    buf: *const usize,
+    len: usize,
+    node: u32,
+) -> usize {
     // SAFETY: as in `push`; at most `end - cur` slots are written.
-    unsafe { cidalloc_rseq_push_batch(anchor, class, buf, len) }
+    unsafe { cidalloc_rseq_push_batch(anchor, class, buf, len, node) }
 }
 
 /// Sets `cur` and `end` of `class` to `new` if they are `expected` (both as

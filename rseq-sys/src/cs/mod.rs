@@ -15,7 +15,8 @@
 //! class begins as `{1, 1}`, [`INACTIVE`], and `reshape` gives it its slots and its sentinel.
 //! [`MISS`] is a whole shard of headers `{3, 3, 0}`, whose slot 2 (one of its headers) is
 //! odd: every `pop` finds a sentinel there and every `push` a full class, so a table entry
-//! that points to it stops a shard. `ops` counts pops and pushes that hit, modulo 2³².
+//! that points to it stops a shard. `ops` counts pops and pushes that hit, modulo 2³²; in
+//! header 0, on which nobody pops or pushes, it is the shard's [`home`](home_of_shard) instead.
 //!
 //! # Contract, for every architecture
 //!
@@ -31,9 +32,11 @@
 //!             base[class] = h { cur - 1, ops + 1 };  → p
 //! push:       h = base[class]; if h.cur == h.end leave with false
 //!             base[h.cur] = p; base[class] = h { cur + 1, ops + 1 };  → true
+//! push_on_node: as push, but leave with false if base[0].ops != node
 //! pop_batch:  h = base[class]; n = min(h.cur - begin, max), 0 for a stopped shard
 //!             buf[0..n] = base[h.cur - n .. h.cur]; base[class] = h { cur - n };  → n
-//! push_batch: h = base[class]; n = min(h.end - h.cur, len)
+//! push_batch: if base[0].ops != node leave with 0
+//!             h = base[class]; n = min(h.end - h.cur, len)
 //!             base[h.cur .. h.cur + n] = buf[0..n]; base[class] = h { cur + n };  → n
 //! reshape:    h = base[class]; if h { cur, end } != expected leave with false
 //!             base[begin - 1] = 1; base[class] = h { cur, end: new };  → true
@@ -67,7 +70,7 @@ mod arch;
 #[path = "aarch64.rs"]
 mod arch;
 
-pub use arch::{pop, pop_batch, push, push_batch, put, reshape, take};
+pub use arch::{pop, pop_batch, push, push_batch, push_on_node, put, reshape, take};
 
 /// Bits of a shard index that hold the id; the node is above them.
 pub const CID_BITS: u32 = 13;
@@ -161,6 +164,13 @@ impl Header {
 /// The header of a class that has no slots yet: it misses, for slot 0 of every shard, the
 /// header of class 0, keeps this odd word for ever.
 pub const INACTIVE: Header = Header(1 | 1 << 16);
+
+/// Header 0 of a shard whose objects are of `node`: the sentinel of classes without slots, and
+/// what [`push_on_node`] and [`push_batch`] compare with. [`INACTIVE`] stands for node 0.
+#[must_use]
+pub const fn home_of_shard(node: u32) -> Header {
+    Header(INACTIVE.0 | (node as u64) << 32)
+}
 
 /// The headers of [`MISS`]: unlike [`INACTIVE`], so that no `reshape` ever finds them.
 const MISS_HEADER: u64 = 3 | 3 << 16;

@@ -106,7 +106,7 @@ fn full_class_refuses_and_batches_move_what_fits() {
         let mut out = [0usize; 100];
         // SAFETY: the world's shards have this class; buffers are as long as told.
         unsafe {
-            push_batch(&w.anchor, CLASS, many.as_ptr(), 100) == CAPACITY as usize
+            push_batch(&w.anchor, CLASS, many.as_ptr(), 100, 0) == CAPACITY as usize
                 && !push(&w.anchor, CLASS, 16)
                 && pop_batch(&w.anchor, CLASS, BEGIN as usize, out.as_mut_ptr(), 10) == 10
                 && out[..10] == many[54..64]
@@ -118,6 +118,63 @@ fn full_class_refuses_and_batches_move_what_fits() {
                 && push(&w.anchor, CLASS, 64)
                 && pop_batch(&w.anchor, CLASS, BEGIN as usize, out.as_mut_ptr(), 0) == 0
                 && pop(&w.anchor, CLASS) == 64
+        }
+    });
+}
+
+#[test]
+fn objects_of_another_node_are_refused_as_by_a_full_class() {
+    let Some(w) = world() else { return };
+    const NODE: u32 = 3;
+    for &shard in &w.shards {
+        // SAFETY: no other thread uses this world.
+        unsafe { *shard = home_of_shard(NODE).0 };
+    }
+    let many = [16usize, 32, 48];
+    on_one_shard(&w, || {
+        // SAFETY: the world's shards have this class; the buffer is as long as told.
+        unsafe {
+            !push_on_node(&w.anchor, CLASS, 16, NODE + 1)
+                && !push_on_node(&w.anchor, CLASS, 16, 0)
+                && push_batch(&w.anchor, CLASS, many.as_ptr(), 3, 0) == 0
+                && pop(&w.anchor, CLASS) & 1 == 1
+                && push_on_node(&w.anchor, CLASS, 64, NODE)
+                && push_batch(&w.anchor, CLASS, many.as_ptr(), 3, NODE) == 3
+                && push(&w.anchor, CLASS, 80)
+                && [80, 48, 32, 16, 64].iter().all(|&object| pop(&w.anchor, CLASS) == object)
+                && pop(&w.anchor, CLASS) & 1 == 1
+        }
+    });
+}
+
+#[test]
+fn a_full_class_refuses_its_own_nodes_objects_and_counts_what_it_takes() {
+    let Some(w) = world() else { return };
+    on_one_shard(&w, || {
+        // SAFETY: the world's shards have this class, and are of node 0.
+        unsafe {
+            let index = w.anchor.shard_index().unwrap() as usize;
+            let taken = (0..CAPACITY).all(|i| push_on_node(&w.anchor, CLASS, 16 * i as usize, 0));
+            let header = Header(*(*w.table.add(index)).add(CLASS));
+            taken
+                && header
+                    == Header(Header::empty(BEGIN + CAPACITY, 0).0 | u64::from(CAPACITY) << 32)
+                && !push_on_node(&w.anchor, CLASS, 16, 0)
+        }
+    });
+}
+
+#[test]
+fn a_class_without_slots_is_empty_whatever_the_shards_node() {
+    let Some(w) = world() else { return };
+    for &shard in &w.shards {
+        // SAFETY: no other thread uses this world.
+        unsafe { *shard = home_of_shard(u32::MAX).0 };
+    }
+    on_one_shard(&w, || {
+        // SAFETY: as above; the class as a new shard has it.
+        unsafe {
+            pop(&w.anchor, CLASS + 1) & 1 == 1 && !push_on_node(&w.anchor, CLASS + 1, 16, u32::MAX)
         }
     });
 }
@@ -178,7 +235,8 @@ fn stopped_shard_misses_every_operation() {
     unsafe {
         assert_eq!(pop(&w.anchor, CLASS) & 1, 1);
         assert!(!push(&w.anchor, CLASS, 16));
-        assert_eq!(push_batch(&w.anchor, CLASS, out.as_ptr(), 4), 0);
+        assert!(!push_on_node(&w.anchor, CLASS, 16, 0) && !push_on_node(&w.anchor, CLASS, 16, 7));
+        assert_eq!(push_batch(&w.anchor, CLASS, out.as_ptr(), 4, 0), 0);
         assert_eq!(pop_batch(&w.anchor, CLASS, BEGIN as usize, out.as_mut_ptr(), 4), 0);
         let empty = Header::empty(BEGIN, CAPACITY).shape();
         assert!(!reshape(&w.anchor, CLASS, BEGIN as usize, INACTIVE.shape(), empty));

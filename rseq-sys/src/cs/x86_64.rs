@@ -134,6 +134,50 @@ pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
     room != 0
 }
 
+/// Pushes `object` to `class` of a shard whose header 0 says `node`; false when it says another,
+/// the class is full, or there is no shard.
+///
+/// # Safety
+/// As [`push`]; header 0 of every shard says its node.
+#[inline(always)]
+#[must_use]
+pub unsafe fn push_on_node(anchor: &Anchor, class: usize, object: usize, node: u32) -> bool {
+    let room: u64;
+    // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
+    unsafe {
+        section!(
+            [
+                "mov {c}, qword ptr fs:[{ids}]",
+                "mov {s:e}, {c:e}",
+                "shr {c}, 32",
+                "shl {s}, {CID_BITS}",
+                "xor {e:e}, {e:e}",
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                "cmp dword ptr [{s} + 4], {node:e}",
+                "jne 4f",
+                "mov {t}, qword ptr [{s} + {class}*8]",
+                "mov {e:e}, {t:e}",
+                "shr {e:e}, 16",
+                "movzx {c:e}, {t:x}",
+                "sub {e:e}, {c:e}",
+                "je 4f",
+                "mov qword ptr [{s} + {c}*8], {p}",
+                "movabs {c}, 0x100000001",
+                "add {t}, {c}",
+                "mov qword ptr [{s} + {class}*8], {t}",
+            ],
+            s = out(reg) _, c = out(reg) _, e = out(reg) room,
+            p = in(reg) object, node = in(reg) u64::from(node),
+            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
+            table = in(reg) anchor.table, class = in(reg) class,
+        );
+    }
+    room != 0
+}
+
 /// Pops up to `max` objects of `class`, whose first slot is `begin`, into `buf`; the lowest
 /// slot first. Returns how many.
 ///
@@ -192,13 +236,19 @@ pub unsafe fn pop_batch(
     popped
 }
 
-/// Pushes as many of `len` objects from `buf` to `class` as fit, the first one lowest.
-/// Returns how many, counted from the beginning of `buf`.
+/// Pushes as many of `len` objects from `buf` to `class` as fit, the first one lowest, if the
+/// shard's header 0 says `node`. Returns how many, counted from the beginning of `buf`.
 ///
 /// # Safety
-/// As [`push`], for each of them; `buf` holds `len` words.
+/// As [`push_on_node`], for each of them; `buf` holds `len` words.
 #[inline(never)]
-pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: usize) -> usize {
+pub unsafe fn push_batch(
+    anchor: &Anchor,
+    class: usize,
+    buf: *const usize,
+    len: usize,
+    node: u32,
+) -> usize {
     let mut pushed: usize;
     // SAFETY: as in `push`; at most `end - cur` slots are written.
     unsafe {
@@ -213,6 +263,8 @@ pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: 
                 "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
                 "jl 4f",
                 "mov {s}, qword ptr [{table} + {s}*8]",
+                "cmp dword ptr [{s} + 4], {node:e}",
+                "jne 4f",
                 "mov {h}, qword ptr [{s} + {class}*8]",
                 "movzx {c:e}, {h:x}",
                 "mov {x:e}, {h:e}",
@@ -234,7 +286,7 @@ pub unsafe fn push_batch(anchor: &Anchor, class: usize, buf: *const usize, len: 
             ],
             s = out(reg) _, c = out(reg) _, h = out(reg) _, n = out(reg) pushed,
             x = out(reg) _, v = out(reg) _,
-            buf = in(reg) buf, len = in(reg) len,
+            buf = in(reg) buf, len = in(reg) len, node = in(reg) u64::from(node),
             area = in(reg) anchor.area, ids = in(reg) anchor.ids,
             table = in(reg) anchor.table, class = in(reg) class,
         );

@@ -1,6 +1,7 @@
 //! Each outcome of the operations under a lease, the same as those of the sections.
 extern crate std;
 
+use super::word::libc_single_threaded;
 use super::*;
 use crate::cs::{HEADERS, Header, INACTIVE};
 use std::vec::Vec;
@@ -49,7 +50,7 @@ fn full_class_refuses_and_batches_move_what_fits() {
     let mut out = [0usize; 100];
     // SAFETY: as above.
     unsafe {
-        assert_eq!(lease.push_batch(CLASS, &many), CAPACITY.into());
+        assert_eq!(lease.push_batch(CLASS, &many, 0), CAPACITY.into());
         assert!(!lease.push(CLASS, 16));
         assert_eq!(lease.pop_batch(CLASS, BEGIN, &mut out[..10]), 10);
         assert_eq!(out[..10], many[54..64]);
@@ -101,7 +102,7 @@ fn assert_all_miss(lease: &Lease) {
     unsafe {
         assert_eq!(lease.pop(CLASS) & 1, 1);
         assert!(!lease.push(CLASS, 16));
-        assert_eq!(lease.push_batch(CLASS, &[16]), 0);
+        assert_eq!(lease.push_batch(CLASS, &[16], 0), 0);
         assert_eq!(lease.pop_batch(CLASS, BEGIN, &mut [0; 4]), 0);
         assert!(!lease.reshape(CLASS, BEGIN, empty, empty));
         assert!(!lease.reshape(CLASS + 1, BEGIN, INACTIVE.shape(), empty));

@@ -31,6 +31,8 @@ struct outcome {
 
 enum { CLASS = 7, BEGIN = 257, CAPACITY = 8, WORDS = BEGIN + CAPACITY, BATCH = 12 };
 enum { HERE, THERE, SHARDS };
+// What header 0 of HERE and THERE says, unlike the nodes by which they are indexed.
+static const u64 NODE[SHARDS] = {5, 4};
 enum { CID_BITS = 13, HERE_INDEX = 1, THERE_INDEX = 2 << CID_BITS | 5, TABLE = 3 << CID_BITS };
 
 // What sections work on: all that anybody but the interrupted thread can see.
@@ -40,11 +42,12 @@ struct world {
     u32 owner;
 };
 
-enum op { POP, PUSH, POP_BATCH, PUSH_BATCH, RESHAPE, TAKE, PUT, OPS };
-static const char *const OP_NAME[OPS] = {"pop",     "push", "pop_batch", "push_batch",
-                                         "reshape", "take", "put"};
+enum op { POP, PUSH, PUSH_ON_NODE, POP_BATCH, PUSH_BATCH, RESHAPE, TAKE, PUT, OPS };
+static const char *const OP_NAME[OPS] = {"pop",        "push",    "push_on_node", "pop_batch",
+                                         "push_batch", "reshape", "take",         "put"};
 
-// One call: `a` is the object, the mask, `max`, `len` or the expected shape; `b` the new shape.
+// One call: `a` is the object, the mask, `max`, `len` or the expected shape; `b` the new shape
+// or the node.
 struct call {
     enum op op;
     u64 a, b;
@@ -81,7 +84,9 @@ static inline struct result contract(struct world *w, u64 *shard, int64_t index,
             *word = header(cur - 1, end, (u32)((h >> 32) + 1));
         }
         break;
+    case PUSH_ON_NODE:
     case PUSH:
+        if (call.op == PUSH_ON_NODE && (!shard || shard[0] >> 32 != call.b)) break;
         if (there && cur != end) {
             r.value = true;
             shard[cur] = call.a;
@@ -95,7 +100,7 @@ static inline struct result contract(struct world *w, u64 *shard, int64_t index,
         r.value = n;
         break;
     case PUSH_BATCH:
-        n = there ? min_of(end - cur, call.a) : 0;
+        n = there && shard && shard[0] >> 32 == call.b ? min_of(end - cur, call.a) : 0;
         for (i = 0; i < n; i++) shard[cur + i] = given(i);
         if (n) *word = high | header(cur + n, end, 0);
         r.value = n;

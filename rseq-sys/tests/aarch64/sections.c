@@ -37,8 +37,9 @@ const ptrdiff_t *cidalloc_rseq_libc_offset(void);
 const unsigned *cidalloc_rseq_libc_size(void);
 u64 cidalloc_rseq_pop(const struct anchor *, u64 class);
 u64 cidalloc_rseq_push(const struct anchor *, u64 class, u64 object);
+u64 cidalloc_rseq_push_on_node(const struct anchor *, u64 class, u64 object, u32 node);
 u64 cidalloc_rseq_pop_batch(const struct anchor *, u64 class, u64 begin, u64 *buf, u64 max);
-u64 cidalloc_rseq_push_batch(const struct anchor *, u64 class, const u64 *buf, u64 len);
+u64 cidalloc_rseq_push_batch(const struct anchor *, u64 class, const u64 *buf, u64 len, u32 node);
 u64 cidalloc_rseq_reshape(const struct anchor *, u64 class, u64 begin, u32 expected, u32 new);
 struct outcome cidalloc_rseq_take(const struct anchor *, const u32 *owner, u64 *word, u64 mask);
 struct outcome cidalloc_rseq_put(const struct anchor *, const u32 *owner, u64 *word, u64 mask);
@@ -69,12 +70,15 @@ static struct result run(struct call call) {
     case PUSH:
         r.value = cidalloc_rseq_push(&anchor, CLASS, call.a) != 0;
         break;
+    case PUSH_ON_NODE:
+        r.value = cidalloc_rseq_push_on_node(&anchor, CLASS, call.a, call.b) != 0;
+        break;
     case POP_BATCH:
         r.value = cidalloc_rseq_pop_batch(&anchor, CLASS, BEGIN, r.buf, call.a);
         for (u64 i = r.value; i < call.a; i++) r.buf[i] = 0; // left by aborted tries
         break;
     case PUSH_BATCH:
-        r.value = cidalloc_rseq_push_batch(&anchor, CLASS, buf, call.a);
+        r.value = cidalloc_rseq_push_batch(&anchor, CLASS, buf, call.a, call.b);
         break;
     case RESHAPE:
         r.value = cidalloc_rseq_reshape(&anchor, CLASS, BEGIN, call.a, call.b);
@@ -111,7 +115,7 @@ static void reset(int here, int there, u32 owner) {
     table[HERE_INDEX] = world.shard[HERE];
     table[THERE_INDEX] = world.shard[THERE];
     for (int s = 0; s < SHARDS; s++) {
-        for (int i = 0; i < 256; i++) world.shard[s][i] = header(1, 1, 0);
+        for (int i = 0; i < 256; i++) world.shard[s][i] = header(1, 1, i ? 0 : NODE[s]);
         world.shard[s][CLASS] = header(BEGIN + count[s], BEGIN + CAPACITY, 0xffffffff);
         world.shard[s][BEGIN - 1] = 1;
         for (int i = 0; i < CAPACITY; i++) world.shard[s][BEGIN + i] = 0x1000 * (s + 1) + 16 * i;
@@ -223,7 +227,9 @@ static unsigned long each_state(struct call call, u32 *at) {
 static unsigned long every_instruction_of_every_window(void) {
     const struct call calls[] = {
         {POP, 0, 0},           {PUSH, 0x6000, 0},      {POP_BATCH, 0, 0},  {POP_BATCH, 3, 0},
-        {POP_BATCH, BATCH, 0}, {PUSH_BATCH, 0, 0},     {PUSH_BATCH, 3, 0}, {PUSH_BATCH, BATCH, 0},
+        {POP_BATCH, BATCH, 0}, {PUSH_BATCH, 0, 5},     {PUSH_BATCH, 3, 5}, {PUSH_BATCH, BATCH, 5},
+        {PUSH_BATCH, 3, 4},    {PUSH_BATCH, 3, 0},     {PUSH_ON_NODE, 0x6000, 5},
+        {PUSH_ON_NODE, 0x6000, 4}, {PUSH_ON_NODE, 0x6000, 0},
         {TAKE, 0x0ff0, 0},     {TAKE, UINT64_MAX, 0},  {PUT, 0x0ff0, 0},   {PUT, 0, 0},
         {RESHAPE, shape(5, CAPACITY), shape(5, 6)},    {RESHAPE, shape(0, CAPACITY), shape(0, 0)},
         {RESHAPE, shape(1, CAPACITY - 1), shape(1, 1)}};
