@@ -15,10 +15,11 @@
 use crate::config::HAND_MAX;
 use crate::flush::Homeward;
 use crate::ids::SizeClass;
+use crate::section;
 use crate::shard::Shard;
 use crate::size_class::CLASSES;
 use core::sync::atomic::Ordering::Relaxed;
-use rseq_sys::cs::{self, Header, INACTIVE};
+use rseq_sys::cs::{Header, INACTIVE};
 
 /// Which slow operation the fast one became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +68,9 @@ pub fn adjust(shard: &Shard<'_>, class: SizeClass, miss: Miss) -> usize {
 }
 
 fn reshape(shard: &Shard<'_>, class: SizeClass, from: Header, to: u32) -> bool {
-    let begin = class.info().begin as usize;
-    // SAFETY: the heap's anchor; `to` is the class's first shape, or the same objects with an
-    // end inside the class's slots.
-    unsafe { cs::reshape(&shard.heap.anchor, class.index(), begin, from.shape(), to) }
+    // SAFETY: `to` is the class's first shape, or the same objects with an end inside the
+    // class's slots.
+    unsafe { section::reshape(shard.heap, class, from.shape(), to) }
 }
 
 /// Books room for `objects` more of `class`, taking it from other classes when the budget is
@@ -179,11 +179,7 @@ pub fn empty(shard: &Shard<'_>) {
 
 /// Pops objects of the calling thread's shard into `buffer`; returns how many.
 fn pop_batch(shard: &Shard<'_>, class: SizeClass, buffer: &mut [usize]) -> usize {
-    let begin = class.info().begin as usize;
-    // SAFETY: the heap's anchor, the class's own begin, a buffer as long as told.
-    unsafe {
-        cs::pop_batch(&shard.heap.anchor, class.index(), begin, buffer.as_mut_ptr(), buffer.len())
-    }
+    section::pop_batch(shard.heap, class, buffer)
 }
 
 /// Pushes objects of one node to the calling thread's shard, if that is on their node; returns
@@ -193,8 +189,7 @@ pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usi
         return 0;
     };
     // From one arena, and so from one node; the thread may be on another one by now.
-    let (heap, node) = (shard.heap, shard.heap.home_of(first) as u32);
-    let (from, len) = (objects.as_ptr(), objects.len());
-    // SAFETY: the heap's anchor; the objects are of the class, in our hand, and given up.
-    unsafe { cs::push_batch(&heap.anchor, class.index(), from, len, node) }
+    let node = shard.heap.home_of(first);
+    // SAFETY: the objects are of the class and node, in our hand, and given up.
+    unsafe { section::push_batch(shard.heap, class, objects, node) }
 }

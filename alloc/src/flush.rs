@@ -17,12 +17,12 @@ use crate::check::{Misuse, misuse};
 use crate::config::PAGE;
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
+use crate::section;
 use crate::shard::Shard;
 use crate::size_class::object_index;
 use crate::span::full_word;
 use crate::supply;
 use core::sync::atomic::{Ordering, fence};
-use rseq_sys::cs;
 
 const MERGE: usize = 16;
 const VISITED: usize = 16;
@@ -79,12 +79,10 @@ fn run_length(objects: &[usize], size: usize) -> usize {
 impl<'a> Homeward<'a> {
     /// Nothing on its way yet.
     pub fn new(heap: &'a Heap, class: SizeClass) -> Self {
-        // SAFETY: the heap's own anchor.
-        let me = unsafe { heap.anchor.shard_index() };
         Self {
             heap,
             class,
-            me: me.map_or(ShardId::NOBODY, ShardId),
+            me: section::shard_id(heap).unwrap_or(ShardId::NOBODY),
             merge: [Share { page: PageId::NONE, word: 0, mask: 0 }; MERGE],
             visited: [PageId::NONE; VISITED],
             visits: 0,
@@ -165,8 +163,8 @@ impl<'a> Homeward<'a> {
         let bits = self.heap.region.bitmaps(page, self.class);
         let i = word as usize;
         let local = if span.owner() == self.me {
-            // SAFETY: the heap's anchor; the word is of this owner's span (OWNER-FENCED).
-            unsafe { cs::put(&self.heap.anchor, span.owner_ptr(), bits.local_ptr(i), mask) }
+            // SAFETY: the word is of this owner's span (OWNER-FENCED).
+            unsafe { section::put(self.heap, span.owner_word(), bits.local_word(i), mask) }
         } else {
             None
         };

@@ -20,47 +20,37 @@
 
 use crate::config::{HAND_MAX, PAGE};
 use crate::flush;
-use crate::heap::{self, Source};
-use crate::ids::{PageId, ShardId, SizeClass};
+use crate::heap::Heap;
+use crate::ids::{PageId, SizeClass};
 use crate::mixed;
+use crate::section;
 use crate::shard::Shard;
-use crate::size_class::{
-    HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SIZE_MAX, HOMEWARD_SLOTS, is_object_start,
-};
+use crate::size_class::{HOMEWARD_SIZE_MAX, HOMEWARD_SLOTS, is_object_start};
 use core::sync::atomic::Ordering::Relaxed;
-use rseq_sys::cs::{self, Header, INACTIVE};
+use rseq_sys::cs::INACTIVE;
 
-/// Takes back the object at `address` in one section or two. False where that is not to be: it
-/// is no object of a class, there is but one page heap, there is no room, or no shard.
+/// Takes back the object at `address` in one section or two, where there are several page heaps.
+/// False where that is not to be: it is no object of a class, there is no room, or no shard.
 #[inline]
 #[must_use]
-pub fn free(address: usize) -> bool {
-    let Some(heap) = heap::started().filter(|heap| heap.page_heaps() > 1) else {
-        return false;
-    };
-    // Without usable ids no section may run.
-    if !matches!(heap.source, Source::Kernel | Source::Cpu) {
-        return false;
-    }
+pub fn free(heap: &Heap, address: usize) -> bool {
     let Some(offset) = heap.region.offset_of(address) else {
         return false;
     };
     let page = PageId::of_offset(offset);
-    let class = heap.region.entry(page);
-    if !is_object_start(class.into(), offset & (PAGE - 1)) {
+    let entry = heap.region.entry(page);
+    if !is_object_start(entry.into(), offset & (PAGE - 1)) {
         return false;
     }
-    let node = heap.region.node_of(page);
-    // SAFETY: the heap's anchor, an object of this class and node, given up by the caller.
-    if unsafe { cs::push_on_node(&heap.anchor, class.into(), address, node as u32) } {
+    let (class, node) = (SizeClass(entry), heap.region.node_of(page));
+    // SAFETY: an object of this class and node, given up by the caller.
+    if unsafe { section::push_on_node(heap, class, address, node) } {
         return true;
     }
-    // SAFETY: the heap's anchor.
-    let here = unsafe { heap.anchor.shard_index() };
-    here.is_some_and(|id| heap.node_of(ShardId(id)) != node)
-        && SizeClass(class).info().size <= HOMEWARD_SIZE_MAX
-        // SAFETY: as above.
-        && unsafe { cs::push(&heap.anchor, HOMEWARD, address) }
+    section::shard_id(heap).is_some_and(|id| heap.node_of(id) != node)
+        && class.info().size <= HOMEWARD_SIZE_MAX
+        // SAFETY: an object given up by the caller.
+        && unsafe { section::push_homeward(heap, address) }
 }
 
 /// Takes back `object` of `class` in `shard`, which is of another node: it waits, and if there is
@@ -75,15 +65,12 @@ pub fn keep(shard: &Shard<'_>, class: SizeClass, object: usize) -> bool {
         && let Some(header) = shard.homeward_header()
     {
         if header.shape() == INACTIVE.shape() {
-            let (begin, shape) = (HOMEWARD_BEGIN, Header::empty(HOMEWARD_BEGIN, HOMEWARD_SLOTS));
-            let (from, to) = (INACTIVE.shape(), shape.shape());
-            // SAFETY: the heap's anchor; the array's first shape.
-            unsafe { cs::reshape(&heap.anchor, HOMEWARD, begin.into(), from, to) };
+            section::open_homeward(heap);
         } else {
             empty(shard);
         }
-        // SAFETY: the heap's anchor, an object given up by the caller.
-        if unsafe { cs::push(&heap.anchor, HOMEWARD, object) } {
+        // SAFETY: an object given up by the caller.
+        if unsafe { section::push_homeward(heap, object) } {
             return true;
         }
     }
@@ -101,10 +88,7 @@ pub fn empty(shard: &Shard<'_>) {
     let state = &shard.arena.homeward;
     let mut hand = [0usize; HAND_MAX];
     for _ in 0..usize::from(HOMEWARD_SLOTS).div_ceil(HAND_MAX) {
-        let begin = HOMEWARD_BEGIN.into();
-        // SAFETY: the heap's anchor, the array's own begin, a buffer as long as told.
-        let popped =
-            unsafe { cs::pop_batch(&heap.anchor, HOMEWARD, begin, hand.as_mut_ptr(), hand.len()) };
+        let popped = section::pop_homeward(heap, &mut hand);
         if popped == 0 {
             return;
         }

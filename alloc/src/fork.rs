@@ -12,6 +12,7 @@
 //! finds them free, held by its thread (then parent and child go on holding them), or another's.
 
 use crate::heap::{self, Heap};
+use crate::leases;
 use crate::maintenance;
 use crate::os;
 use crate::page_heap::ForkHold;
@@ -110,4 +111,5 @@ extern "C" fn child() {
     {
         shard::forget_busy(heap);
     }
+    leases::forget_others();
 }

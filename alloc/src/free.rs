@@ -4,7 +4,8 @@
 //!  free(p) ─ ours? object start? ─ push ──► done
 //!            │ no                   │ full
 //!            ▼                      ▼
-//!     large, null, misuse        overflow
+//!     large, null, misuse,       overflow
+//!     push under a lease
 //! ```
 //!
 //! Where there are several nodes, everything leaves: [`crate::foreign`] asks for the object's
@@ -20,6 +21,7 @@ use crate::os;
 use crate::refill;
 use crate::size_class::{CLASSES, LARGE, LARGE_BODY, is_object_start};
 use rseq_sys::cs;
+use rseq_sys::lease::Lease;
 
 /// What a client's pointer turned out to be.
 #[derive(Debug, Clone, Copy)]
@@ -39,10 +41,10 @@ pub enum Trusted {
 #[allow(unsafe_code)]
 pub unsafe fn free(address: *mut u8) {
     let Some((entry, offset, anchor)) = heap::locate(address.addr()) else {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     };
     if !is_object_start(entry, offset) {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     }
     // Exposed: the object's address waits in a slot until it is handed out again.
     let object = address.expose_provenance();
@@ -62,7 +64,7 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     debug_assert!(matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class));
     // A block exists, so the heap was started; without cids it has no fast paths.
     let Some(anchor) = heap::anchor_for_push() else {
-        return elsewhere(address.addr());
+        return elsewhere(address.expose_provenance());
     };
     let object = address.expose_provenance();
     // SAFETY: the heap's anchor, an object of this class, given up by the caller.
@@ -71,12 +73,12 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
-/// Null, large objects, objects while there is no fast path, all objects where there are several
-/// nodes, and misuse.
+/// Objects without rseq, all objects where there are several nodes, null, large objects, objects
+/// while there is no fast path, and misuse.
 #[cold]
 #[inline(never)]
 fn elsewhere(address: usize) {
-    if address == 0 || foreign::free(address) {
+    if address == 0 || push_elsewhere(address) {
         return;
     }
     let _errno = os::ErrnoGuard::new();
@@ -85,6 +87,25 @@ fn elsewhere(address: usize) {
         Some((_, Trusted::Small(class))) => refill::overflow(class, address),
         None => misuse(Misuse::Foreign, address),
     }
+}
+
+/// Pushes an object under the thread's lease, where cids are emulated, or to where its node says;
+/// false when there is no shard, no room, or no object.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn push_elsewhere(address: usize) -> bool {
+    let Some(heap) = heap::started() else {
+        return false;
+    };
+    if heap.page_heaps() > 1 {
+        return foreign::free(heap, address);
+    }
+    let (Some(lease), Some((entry, offset))) = (Lease::current(), heap.region.look_up(address))
+    else {
+        return false;
+    };
+    // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.
+    is_object_start(entry, offset) && unsafe { lease.push(entry, address) }
 }
 
 /// What is at `address`, if it is ours. Ends the process for an address that is ours but is

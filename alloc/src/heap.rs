@@ -3,8 +3,8 @@
 //! ```text
 //!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
 //!  ┌────────────────────────────────────────────────┐        region, options, source …
-//!  │ small_limit  0 until ready: everything is slow │
-//!  │ len          0 until ready; 0 if nodes matter  │        PAGE_HEAPS[node]
+//!  │ small_limit  0 until ready, and without rseq   │
+//!  │ len          as above, and with several nodes  │        PAGE_HEAPS[node]
 //!  │ base, page map, anchor                         │        ORPHANS: arena of threads
 //!  └────────────────────────────────────────────────┘                 without a cid
 //!
@@ -18,8 +18,10 @@
 
 use crate::arena::Arena;
 use crate::check;
+use crate::cid_set::Policy;
 use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
 use crate::ids::ShardId;
+use crate::leases;
 use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, OutOfMemory};
@@ -37,9 +39,10 @@ use rseq_sys::{abi, membarrier};
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Hot {
-    /// Sizes from 1 to this have a class; 0 until the heap is ready.
+    /// Sizes from 1 to this have a class; 0 until the heap is ready, and without rseq.
     small_limit: AtomicUsize,
-    /// Bytes of the region; 0 until the heap is ready, and for ever where a push must ask first.
+    /// Bytes of the region; 0 until the heap is ready, without rseq, and where a push must ask
+    /// for the object's node first.
     len: AtomicUsize,
     constants: UnsafeCell<Constants>,
 }
@@ -140,6 +143,8 @@ pub enum Source {
     Kernel,
     /// `cpu_id`.
     Cpu,
+    /// Cids of our own, under leases.
+    Emulated,
     /// None: all threads use the orphan arena.
     None,
 }
@@ -157,6 +162,8 @@ pub struct Heap {
     pub registration: Registration,
     /// Where shard indices come from.
     pub source: Source,
+    /// Why from there.
+    pub why: &'static str,
     /// Nodes that shards may be on: the highest possible one and one.
     pub nodes: usize,
     /// Ids a node may have: the highest possible CPU and one.
@@ -246,15 +253,22 @@ impl Heap {
         });
         let feature_size = os::auxv(abi::AT_RSEQ_FEATURE_SIZE) as u32;
         let registration = registration::detect(feature_size);
-        let source = choose_source(options.cid, &registration);
+        let (source, why) = choose_source(&options, &registration);
         // The kernel writes node numbers beside its cids whether or not we know how many there
         // can be; where sysfs does not say, CPU numbers are the ids of which all are known.
         let known_nodes = numa_sys::topology::possible_nodes();
-        let source = match (source, known_nodes) {
-            (Source::Kernel, None) => Source::Cpu,
-            _ => source,
+        let (source, why) = match (source, known_nodes) {
+            (Source::Kernel, None) => (Source::Cpu, "sysfs does not say how many nodes there are"),
+            _ => (source, why),
         };
         let nodes = if source == Source::None { 1 } else { known_nodes.unwrap_or(1) as usize };
+        let compact = options.cid_policy == Policy::Compact;
+        let (source, why) = match source {
+            Source::Emulated if !leases::start(compact, nodes) => {
+                (Source::None, "no thread-specific key is left, by which emulated cids are kept")
+            }
+            _ => (source, why),
+        };
         if source == Source::Cpu && 1 < nodes && nodes <= NODES_MAX {
             nodes::learn(nodes);
         }
@@ -275,7 +289,7 @@ impl Heap {
             // SAFETY: the table has a row for each node, or each CPU, committed.
             unsafe { table.add(id.0 as usize).write(MISS.base()) };
         }
-        if source != Source::None {
+        if matches!(source, Source::Kernel | Source::Cpu) {
             let _ = membarrier::register();
         }
         for arena in &ORPHANS[..if bind.is_some() { nodes } else { 1 }] {
@@ -287,6 +301,7 @@ impl Heap {
             options,
             registration,
             source,
+            why,
             nodes,
             cids,
             os_page: os::page_size(),
@@ -306,12 +321,12 @@ impl Heap {
                 anchor: Anchor { ..self.anchor },
             };
         }
-        // Where objects have nodes, each free asks for it: see `foreign`.
-        if self.page_heaps() == 1 && self.source != Source::None {
-            HOT.len.store(self.region.bytes(), Ordering::Release);
-        }
-        // Without a source no section may run: the areas hold no usable id.
-        if self.source != Source::None {
+        // No section may run where the areas hold no usable id, or the table is not for theirs.
+        if matches!(self.source, Source::Kernel | Source::Cpu) {
+            // Where objects have nodes, each free asks for it: see `foreign`.
+            if self.page_heaps() == 1 {
+                HOT.len.store(self.region.bytes(), Ordering::Release);
+            }
             HOT.small_limit.store(SMALL_MAX, Ordering::Release);
         }
     }
@@ -350,16 +365,24 @@ fn ids(source: Source, nodes: usize, cids: usize) -> impl Iterator<Item = ShardI
     })
 }
 
-/// The best source that is there and wanted.
-fn choose_source(wanted: CidSource, registration: &Registration) -> Source {
-    match (wanted, registration.owner) {
-        (CidSource::None, _) | (_, Owner::Nobody) => Source::None,
-        (CidSource::Cpu, _) => Source::Cpu,
-        (CidSource::Auto | CidSource::Kernel, _) if registration.has_mm_cid => Source::Kernel,
-        (CidSource::Auto, _) => Source::Cpu,
-        (CidSource::Kernel, _) => Source::None,
+/// The best source that is there, or the one that is wanted if it is, and why it is that one.
+fn choose_source(options: &Options, registration: &Registration) -> (Source, &'static str) {
+    use CidSource::{Auto, Cpu, Emulated, Kernel, None};
+    let refused = registration.owner == Owner::Nobody;
+    match options.cid {
+        Kernel | Cpu | Auto if refused => (Source::Emulated, "the kernel refuses rseq(2)"),
+        Auto | Kernel | Cpu if !os::aborts_sections() => {
+            (Source::Emulated, "this kernel does not abort rseq sections on preemption (arm64)")
+        }
+        Kernel | Auto if registration.has_mm_cid => (Source::Kernel, "the kernel has mm_cid"),
+        Kernel | Auto => (Source::Cpu, "the kernel has no mm_cid (Linux 6.3)"),
+        Cpu => (Source::Cpu, AS_ASKED),
+        Emulated => (Source::Emulated, AS_ASKED),
+        None => (Source::None, AS_ASKED),
     }
 }
+
+const AS_ASKED: &str = "the option asks for it";
 
 /// Whether the calling thread, in a handler, interrupted itself holding a page heap's lock.
 pub(crate) fn holds_any_lock() -> bool {

@@ -5,6 +5,8 @@
 //!                 │ no      │ miss
 //!                 ▼         ▼
 //!             elsewhere   refill
+//!                 │         ▲ miss
+//!                 └─ pop under a lease, where cids are emulated ─► object
 //! ```
 
 use crate::config::{PAGE, SMALL_MAX};
@@ -17,6 +19,7 @@ use crate::size_class::{of_aligned, of_size};
 use crate::start;
 use core::ptr::with_exposed_provenance_mut;
 use rseq_sys::cs::{self, Anchor};
+use rseq_sys::lease::Lease;
 
 /// The alignment of every block: that of `max_align_t`.
 pub const MIN_ALIGN: usize = 16;
@@ -44,7 +47,7 @@ fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
     with_exposed_provenance_mut(object)
 }
 
-/// Sizes without a class, 0, and every size before the heap is ready or without cids.
+/// Sizes without a class, 0, and every size before the heap is ready or without rseq.
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
@@ -52,9 +55,22 @@ fn elsewhere(size: usize) -> *mut u8 {
         return alloc(1);
     }
     if size <= SMALL_MAX {
-        return refill::refill(of_size(size));
+        return pop_leased(of_size(size));
     }
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
+}
+
+#[inline(always)]
+#[allow(unsafe_code)]
+fn pop_leased(class: SizeClass) -> *mut u8 {
+    if let Some(lease) = Lease::current() {
+        // SAFETY: the thread's lease (LEASE-HOLDER), and a class that exists.
+        let object = unsafe { lease.pop(class.index()) };
+        if object & 1 == 0 {
+            return with_exposed_provenance_mut(object);
+        }
+    }
+    refill::refill(class)
 }
 
 /// `size` bytes at a multiple of `align`, a power of two; null when memory has ended.

@@ -4,18 +4,21 @@
 //! `cidalloc run`. They are read once, when the heap is set up. The table below is the one in
 //! the README and in the command's help.
 
+use crate::cid_set::Policy;
 use core::ffi::CStr;
 use core::fmt;
 
 /// Where shard indices come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CidSource {
-    /// The kernel's concurrency ids where it has them, else CPU numbers, else none.
+    /// The kernel's concurrency ids where it has them, else CPU numbers, else emulated ones.
     Auto,
     /// The kernel's concurrency ids (`mm_cid`, Linux 6.3).
     Kernel,
     /// CPU numbers (rseq, Linux 4.18).
     Cpu,
+    /// Cids given out by this library, without rseq.
+    Emulated,
     /// No caches: each operation goes to a span by atomics.
     None,
 }
@@ -36,6 +39,8 @@ pub enum Numa {
 pub struct Options {
     /// See [`TABLE`].
     pub cid: CidSource,
+    /// See [`TABLE`].
+    pub cid_policy: Policy,
     /// See [`TABLE`].
     pub numa: Numa,
     /// Bytes of free objects that one shard may cache.
@@ -64,12 +69,18 @@ pub struct Info {
 }
 
 /// All options that exist.
-pub const TABLE: [Info; 7] = [
+pub const TABLE: [Info; 8] = [
     Info {
         name: "cid",
-        values: "auto, kernel, cpu, none",
+        values: "auto, kernel, cpu, emulated, none",
         default: "auto",
-        help: "what shards are indexed by: the kernel's concurrency id, the CPU number, or nothing",
+        help: "what shards are indexed by: concurrency ids of the kernel, CPU numbers, concurrency ids of our own, or nothing",
+    },
+    Info {
+        name: "cid_policy",
+        values: "cache-local, compact",
+        default: "cache-local",
+        help: "which free cid a thread gets where they are emulated: its last one, or the lowest",
     },
     Info {
         name: "numa",
@@ -134,6 +145,7 @@ impl Options {
     /// The defaults.
     pub const DEFAULT: Self = Self {
         cid: CidSource::Auto,
+        cid_policy: Policy::CacheLocal,
         numa: Numa::Preferred,
         cache_bytes_max: 2 << 20,
         decay_ms: 1000,
@@ -157,7 +169,15 @@ impl Options {
                     b"auto" => CidSource::Auto,
                     b"kernel" => CidSource::Kernel,
                     b"cpu" => CidSource::Cpu,
+                    b"emulated" => CidSource::Emulated,
                     b"none" => CidSource::None,
+                    _ => return Err(bad),
+                }
+            }
+            "cid_policy" => {
+                self.cid_policy = match text {
+                    b"cache-local" => Policy::CacheLocal,
+                    b"compact" => Policy::Compact,
                     _ => return Err(bad),
                 }
             }
@@ -259,7 +279,7 @@ mod tests {
         }
         assert_eq!(options.cache_bytes_max, Options::DEFAULT.cache_bytes_max);
         assert_eq!(options.decay_ms, Options::DEFAULT.decay_ms);
-        assert_eq!(TABLE[2].default, "2m");
+        assert_eq!(TABLE[3].default, "2m");
     }
 
     #[test]

@@ -292,6 +292,14 @@ impl Region {
             .load(Ordering::Relaxed)
     }
 
+    /// What the page map says of `address`, and its offset in its page; `None` outside.
+    #[inline(always)]
+    #[must_use]
+    pub fn look_up(&self, address: usize) -> Option<(usize, usize)> {
+        let offset = self.offset_of(address)?;
+        Some((self.entry(PageId::of_offset(offset)).into(), offset & (PAGE - 1)))
+    }
+
     /// Sets the entries of `n` pages from `page`, which were handed out.
     pub fn set_entries(&self, page: PageId, n: u32, entry: u8) {
         debug_assert!(page.0 + n <= self.end().0);

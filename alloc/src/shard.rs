@@ -9,18 +9,23 @@
 //! ```
 //!
 //! A shard is (node, cid): a thread that carries its cid to another node uses another shard.
-//! While a shard is not READY its threads allocate without a cache; nobody waits for it.
+//! While a shard is not READY its threads allocate without a cache; nobody waits for it. Under
+//! emulated cids a thread's lease holds a copy of its table entry.
 #![allow(unsafe_code)]
 
 use crate::arena::Arena;
 use crate::config::{ARENA_BYTES, SHARD_BYTES};
 use crate::heap::{Heap, Source};
 use crate::ids::{PageId, ShardId, SizeClass};
+use crate::leases;
 use crate::mixed;
 use crate::os::{self, OutOfMemory};
+use crate::section;
 use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, SHARD_WORDS};
+use crate::slots;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use rseq_sys::cs::{self, HEADERS, Header, INACTIVE, MISS};
+use rseq_sys::membarrier;
 use rseq_sys::registration::{self, Owner};
 
 const _: () = assert!(ARENA_BYTES + SHARD_WORDS * 8 <= SHARD_BYTES);
@@ -56,19 +61,30 @@ impl<'a> Shard<'a> {
         if heap.source == Source::None {
             return orphan;
         }
-        // SAFETY: the heap's own anchor.
-        let mut id = unsafe { heap.anchor.shard_index() };
+        if heap.source == Source::Emulated {
+            return Self::leased(heap).unwrap_or(orphan);
+        }
+        let mut id = section::shard_id(heap);
         if id.is_none()
             && heap.registration.owner == Owner::Own
             && registration::register_thread(heap.registration.offset)
         {
-            // SAFETY: as above.
-            id = unsafe { heap.anchor.shard_index() };
+            id = section::shard_id(heap);
         }
-        let Some(id) = id.map(ShardId) else {
+        let Some(id) = id else {
             return orphan;
         };
         Self::ready(heap, id).or_else(|| Self::build(heap, id)).unwrap_or(orphan)
+    }
+
+    /// The shard of the calling thread's emulated cid, to which its operations lead then.
+    fn leased(heap: &'a Heap) -> Option<Self> {
+        let place = leases::place()?;
+        let node = if place.node < heap.nodes { place.node } else { 0 };
+        let id = ShardId::new(node, place.cid as usize);
+        let shard = Self::ready(heap, id).or_else(|| Self::build(heap, id))?;
+        leases::bind(place.cid, id.0, shard.table_entry(id));
+        Some(shard)
     }
 
     /// The shard `id`, if it is READY.
@@ -259,11 +275,11 @@ impl<'a> Shard<'a> {
             return false;
         }
         let base = self.table_entry(id).swap(MISS.base(), Ordering::SeqCst);
-        if !fence() {
+        let Some(_stopped) = stop(self.heap, id) else {
             self.table_entry(id).store(base, Ordering::Release);
             state.store(READY, Ordering::Release);
             return false;
-        }
+        };
         for class in 1..crate::size_class::CLASSES {
             let class = SizeClass(class as u8);
             let header = Header(headers[class.index()].swap(INACTIVE.0, Ordering::Relaxed));
@@ -296,11 +312,28 @@ impl<'a> Shard<'a> {
     }
 }
 
+/// Nobody is inside an operation on the shard that was stopped. Under an emulated cid, none begins
+/// until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Stopped(
+    #[expect(dead_code, reason = "starts the cid when dropped")] Option<slots::Stopped>,
+);
+
+/// After what the caller wrote to stop sections on shard `id`: makes a fence, after which none
+/// that has not seen it is still under way. `None` when that cannot be had now.
+pub fn stop(heap: &Heap, id: ShardId) -> Option<Stopped> {
+    match heap.source {
+        Source::Emulated if id == ShardId::ORPHAN => Some(Stopped(None)),
+        Source::Emulated => leases::stop(id.column() as u32).map(|stopped| Stopped(Some(stopped))),
+        _ => fence().then_some(Stopped(None)),
+    }
+}
+
 /// The rseq fence, for whose use the process registers once more when it must: a child of
 /// `fork` may have lost the registration.
 #[must_use]
 pub fn fence() -> bool {
-    use rseq_sys::membarrier;
     membarrier::fence() || (membarrier::register() && membarrier::fence())
 }
 

@@ -83,11 +83,11 @@ impl Span {
     pub fn set_owner(&self, owner: ShardId) {
         self.owner.store(owner.0, Ordering::SeqCst);
     }
-    /// The owner's address, for sections.
+    /// The owner, for sections to compare with.
     #[inline(always)]
     #[must_use]
-    pub fn owner_ptr(&self) -> *const u32 {
-        self.owner.as_ptr()
+    pub fn owner_word(&self) -> &AtomicU32 {
+        &self.owner
     }
     /// The class of its objects.
     #[inline(always)]
@@ -192,13 +192,10 @@ impl Bitmaps {
     /// Word `i` of the local bitmap, for sections.
     #[inline(always)]
     #[must_use]
-    pub fn local_ptr(&self, i: usize) -> *mut u64 {
+    pub fn local_word(&self, i: usize) -> &AtomicU64 {
         debug_assert!(i < self.words);
-        self.local.wrapping_add(i)
-    }
-    fn local_word(&self, i: usize) -> &AtomicU64 {
         // SAFETY: a word of the bitmap (`new`), aligned; sections change it by single stores.
-        unsafe { AtomicU64::from_ptr(self.local_ptr(i)) }
+        unsafe { AtomicU64::from_ptr(self.local.wrapping_add(i)) }
     }
     /// Word `i` of the local bitmap as it is now.
     #[inline(always)]

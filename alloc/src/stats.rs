@@ -15,17 +15,19 @@
 use crate::check;
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
+use crate::leases::{self, COUNTERS};
 use crate::maintenance;
 use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, FileIdentity};
 use crate::report::{Bytes, Out, Rate, with_out};
 use crate::shard::{self, Shard};
+use crate::slots::{self, CIDS};
 pub use crate::snapshot::Snapshot;
 use crate::snapshot::{Events, NodeTotals, ShardTotals, arenas, classes};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Display};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use numa_sys::Errno;
 use numa_sys::policy::BindMode;
 use rseq_sys::abi;
@@ -51,6 +53,9 @@ fn report(out: &mut Out<'_>, heap: &Heap) {
     node_facts(out, heap, &now);
     memory(out, &now);
     paths(out, heap, &now);
+    if heap.source == Source::Emulated {
+        leases(out);
+    }
     node_table(out, heap);
     shard_table(out, heap);
     class_table(out, heap, &now);
@@ -69,15 +74,13 @@ fn headline(out: &mut Out<'_>) {
 fn source_facts(out: &mut Out<'_>, heap: &Heap) {
     let registration = &heap.registration;
     let wanted = heap.options.cid;
-    let why = match (heap.source, wanted, registration.owner) {
-        (Source::Kernel, ..) => "kernel: shards are indexed by concurrency ids (mm_cid)",
-        (Source::Cpu, CidSource::Cpu, _) => "cpu: CPU numbers, as the option asks",
-        (Source::Cpu, ..) => "cpu: CPU numbers, since the kernel has no mm_cid (Linux 6.3)",
-        (Source::None, CidSource::None, _) => "none: no caches, as the option asks",
-        (Source::None, _, Owner::Nobody) => "none: no caches, since the kernel refuses rseq",
-        (Source::None, ..) => "none: no caches, since the kernel has no mm_cid (Linux 6.3)",
+    let what = match heap.source {
+        Source::Kernel => "kernel: concurrency ids (mm_cid)",
+        Source::Cpu => "cpu: CPU numbers",
+        Source::Emulated => "emulated: concurrency ids of our own",
+        Source::None => "none: no caches",
     };
-    out.fact("cid_source", format_args!("{why}"));
+    out.fact("cid_source", format_args!("{what}, since {}", heap.why));
     out.fact("cid_option", format_args!("{}", cid_word(wanted)));
     let owner = match registration.owner {
         Owner::Libc => "libc: it registers every thread",
@@ -94,6 +97,12 @@ fn source_facts(out: &mut Out<'_>, heap: &Heap) {
     out.fact("rseq_fields", format_args!("{fields} (kernel's feature size {size})"));
     let fence = match heap.source {
         Source::None => "not needed",
+        Source::Emulated if slots::is_asymmetric() => {
+            "works: idle cids are taken over, at no cost to their holders"
+        }
+        Source::Emulated => {
+            "refused (before Linux 4.16, or a filter): each operation makes its own"
+        }
         _ if shard::fence() => "works: idle shards are drained",
         _ => "refused (before Linux 5.10, or a filter): idle shards keep what they have",
     };
@@ -108,6 +117,7 @@ fn cid_word(source: CidSource) -> &'static str {
         CidSource::Auto => "auto",
         CidSource::Kernel => "kernel: forced",
         CidSource::Cpu => "cpu: forced",
+        CidSource::Emulated => "emulated: forced",
         CidSource::None => "none: forced",
     }
 }
@@ -206,6 +216,31 @@ fn paths(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
         let (max, cids) = (now.id_max, heap.cids);
         out.number("cids_used", now.ids_used, format_args!("the highest is {max}, of {cids}"));
     }
+}
+
+fn leases(out: &mut Out<'_>) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (now, policy) = (&COUNTERS, leases::policy_word());
+    let users = CIDS.users();
+    out.number("lease_users", users, format_args!("threads that may hold a cid, {policy}"));
+    let (used, bound) = (CIDS.used(), CIDS.bound());
+    out.number("leases", used, format_args!("cids held, of {bound} that may be"));
+    let claims = format_args!("claims while there was one thread");
+    out.number("lease_single", count(&now.single_threaded), claims);
+    out.number("lease_recent", count(&now.recent), format_args!("claims of a thread's last cid"));
+    let claims = format_args!("claims of a free cid of the thread's node");
+    out.number("lease_node_local", count(&now.node_local), claims);
+    out.number("lease_expansions", count(&now.expansions), format_args!("claims of a new cid"));
+    out.number(
+        "lease_first_free",
+        count(&now.first_free),
+        format_args!("claims of the first free"),
+    );
+    out.number("lease_evictions", count(&now.evictions), format_args!("idle cids taken over"));
+    out.number("lease_transfers", count(&now.transfers), format_args!("handed to another thread"));
+    out.number("lease_removals", count(&now.removals), format_args!("given back"));
+    let without = format_args!("times that there was none to be had");
+    out.number("lease_misses", count(&now.without), without);
 }
 
 fn rate(events: &Events) -> Rate {

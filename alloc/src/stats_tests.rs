@@ -125,7 +125,7 @@ fn a_shards_line_says_what_its_thread_did() {
 #[test]
 fn the_cid_word_of_an_option_is_one_that_the_option_takes() {
     for (source, value) in
-        [(CidSource::Auto, c"auto"), (CidSource::Cpu, c"cpu"), (CidSource::None, c"none")]
+        [(CidSource::Auto, c"auto"), (CidSource::Cpu, c"cpu"), (CidSource::Emulated, c"emulated")]
     {
         let mut options = Options::DEFAULT;
         options.set(b"cid", value).unwrap();

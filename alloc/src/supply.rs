@@ -16,11 +16,11 @@ use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os;
 use crate::purge;
+use crate::section;
 use crate::shard::{self, Shard};
 use crate::size_class::CLASSES;
 use crate::span::{RunKind, Span};
 use core::sync::atomic::{Ordering, fence};
-use rseq_sys::cs;
 
 /// How a span was left.
 enum Left {
@@ -75,10 +75,10 @@ fn take_objects(
         let local = bits.local(i);
         if local != 0 && !orphan {
             let mask = lowest_bits(local, want - batch.len());
-            let word = bits.local_ptr(i);
-            // SAFETY: the heap's anchor; local words change only in sections that compare the
-            // same owner (OWNER-FENCED).
-            let taken = unsafe { cs::take(&shard.heap.anchor, span.owner_ptr(), word, mask) };
+            let word = bits.local_word(i);
+            // SAFETY: local words change only in sections that compare the same owner
+            // (OWNER-FENCED).
+            let taken = unsafe { section::take(shard.heap, span.owner_word(), word, mask) };
             let Some(taken) = taken else {
                 return Left::Moved;
             };
@@ -219,7 +219,7 @@ fn give_to(shard: &Shard<'_>, class: SizeClass, chain: PageId, donor: &Arena) ->
         last
     };
     let last = each(ShardId::NOBODY);
-    if !shard::fence() {
+    if shard::stop(shard.heap, donor.id()).is_none() {
         // Sections of the old owner may be under way; for them nothing has changed.
         each(donor.id());
         donor.enqueue_chain(region, class, chain, last);

@@ -14,7 +14,7 @@ mod latency;
 
 use core::fmt;
 
-pub use latency::{Latency, Operation};
+pub use latency::{Latency, Op};
 
 /// First word of every record; other output of a workload is ignored.
 pub const MARK: &str = "cidbench ";

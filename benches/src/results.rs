@@ -17,6 +17,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::record::Op;
 use crate::stats::Spread;
 
 /// The form of the file; readers refuse any other.
@@ -201,27 +202,6 @@ pub struct Sample {
     pub icsw: u64,
     /// Others took more of the machine than allowed, also in the repetition.
     pub disturbed: bool,
-}
-
-/// A call whose single latency is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Op {
-    /// `malloc`
-    Malloc,
-    /// `free`
-    Free,
-}
-
-impl Op {
-    /// The function's name.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Malloc => "malloc",
-            Self::Free => "free",
-        }
-    }
 }
 
 /// Latency of one call, in nanoseconds; percentiles are spreads over the rounds.

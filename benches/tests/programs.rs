@@ -177,9 +177,9 @@ fn a_peer_that_cannot_be_built_is_named_and_the_others_go_on() {
     assert!(page.contains("cargo cannot be run"), "the page does not name them");
 }
 
-/// Where `compare` builds them.
 #[test]
 fn every_peer_that_was_built_exports_the_whole_family() {
+    // Where `compare` builds them.
     let compare = Path::new(env!("CARGO_BIN_EXE_compare"));
     let folder = compare.ancestors().nth(2).unwrap().join("peers/release");
     let built = std::fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -231,6 +231,7 @@ fn what_is_unknown_is_refused_in_one_line() {
         &["--allocators", "nosuch"],
         &["--scale", "0"],
         &["report", "/nonexistent/results.json"],
+        &["gate", "--ours", "/nonexistent/lib.so"],
     ] {
         let output = start(env!("CARGO_BIN_EXE_compare"), arguments);
         let err = String::from_utf8(output.stderr).unwrap();

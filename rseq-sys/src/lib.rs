@@ -18,6 +18,8 @@
 //! - [`area`]: volatile reads of a thread's own area
 //! - [`membarrier`]: the fence after which no section that began before it still runs
 //! - [`cs`]: the sections, with their contract in pseudo-code
+//! - [`soundness`]: whether this kernel aborts them on preemption
+//! - [`lease`]: the same operations for threads without rseq
 //!
 //! The crate does not allocate, has no dependencies, and never writes anything but
 //! `rseq_cs` in an area that it did not register itself.
@@ -28,6 +30,8 @@
 pub mod abi;
 pub mod area;
 pub mod cs;
+pub mod lease;
 pub mod membarrier;
 pub mod registration;
+pub mod soundness;
 mod syscall;

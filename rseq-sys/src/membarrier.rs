@@ -1,4 +1,4 @@
-//! The fence of remote operations: `membarrier(2)` for restartable sequences.
+//! The fences of remote operations: `membarrier(2)`, for restartable sequences and for plain code.
 //!
 //! ```text
 //!   drainer                      a thread on the drained cid
@@ -13,6 +13,8 @@
 
 use crate::syscall::{nr, syscall4};
 
+const CMD_PRIVATE_EXPEDITED: usize = 1 << 3;
+const CMD_REGISTER_PRIVATE_EXPEDITED: usize = 1 << 4;
 const CMD_PRIVATE_EXPEDITED_RSEQ: usize = 1 << 7;
 const CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ: usize = 1 << 8;
 
@@ -34,4 +36,21 @@ pub fn register() -> bool {
 pub fn fence() -> bool {
     // SAFETY: the command takes no pointers; flags 0 and cpu 0 mean all CPUs.
     unsafe { syscall4(nr::MEMBARRIER, CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0, 0) == 0 }
+}
+
+/// Tells the kernel once that this process will use [`barrier`]; as [`register`].
+#[must_use]
+pub fn register_barrier() -> bool {
+    // SAFETY: the command takes no pointers.
+    unsafe { syscall4(nr::MEMBARRIER, CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0) == 0 }
+}
+
+/// Makes a full barrier of one point in the code of every thread of this process, between the
+/// call's begin and its end. Aborts no section. Linux 4.16 and later.
+///
+/// Returns `false` where the kernel refuses: then nothing may be concluded.
+#[must_use]
+pub fn barrier() -> bool {
+    // SAFETY: the command takes no pointers; flags 0.
+    unsafe { syscall4(nr::MEMBARRIER, CMD_PRIVATE_EXPEDITED, 0, 0, 0) == 0 }
 }

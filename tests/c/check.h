@@ -14,6 +14,7 @@
 #endif
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,6 +123,21 @@ static inline void *entry(const char *name) {
     do {                                                                        \
         if (!entry(name)) SKIP("the library under test has no %s", name);       \
     } while (0)
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+/* Bytes that the process has in memory. */
+static inline size_t resident(void) {
+    char text[100];
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (length <= 0) FAIL("/proc/self/statm cannot be read: is /proc mounted?");
+    close(file);
+    text[length] = 0;
+    char *end;
+    strtoul(text, &end, 10);
+    return strtoul(end, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
 
 /* ---- patterns ----------------------------------------------------------------------------- */
 

@@ -62,14 +62,6 @@ static void give_back(const char *name, void *block) {
     (found ? found : free)(block);
 }
 
-static size_t resident(void) {
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm != NULL && fscanf(statm, "%*u %zu", &pages) == 1, "no /proc/self/statm");
-    fclose(statm);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void every_name_makes_resizes_and_frees_every_other_names_blocks(void) {
     for (size_t m = 0; m < COUNT(MAKERS); m++)
         for (size_t r = 0; r < COUNT(RESIZERS); r++)
@@ -86,7 +78,7 @@ static void every_name_makes_resizes_and_frees_every_other_names_blocks(void) {
                 }
 }
 
-/* 160 MiB go through each pair; a pair whose second half did not free would keep them. */
+/* 80 MiB go through each pair; a pair whose second half did not free would keep them. */
 static void every_name_gives_the_memory_back(void) {
     enum { ROUNDS = 2560, SIZE = 64 * 1024 };
     for (size_t m = 0; m < COUNT(MAKERS); m++)

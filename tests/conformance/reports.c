@@ -93,14 +93,6 @@ static void mallopt_takes_the_known_parameters(void) {
     free(block);
 }
 
-static size_t resident(void) {
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm != NULL && fscanf(statm, "%*u %zu", &pages) == 1, "no /proc/self/statm");
-    fclose(statm);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void malloc_trim_returns_freed_memory(void) {
     NEED("malloc_trim");
     enum { BLOCKS = 50000 };

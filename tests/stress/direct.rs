@@ -72,6 +72,16 @@ parent::runs! {
     no_object_is_lost_with_64_threads: 64 "signals,churn" [];
     no_object_is_lost_on_one_cpu: 8 "signals,trim,fork,pin" [];
     no_object_is_lost_with_cpu_numbers: 16 "signals,trim,churn" ["CIDALLOC_CID" = "cpu"];
+    no_object_is_lost_with_emulated_cids: 16 "signals,trim,fork,churn" ["CIDALLOC_CID" = "emulated"];
+    no_object_is_lost_with_compact_emulated_cids: 64 "signals,trim"
+        ["CIDALLOC_CID" = "emulated" "CIDALLOC_CID_POLICY" = "compact"];
+    no_object_is_lost_with_emulated_cids_on_one_cpu: 8 "signals,trim,fork,pin" ["CIDALLOC_CID" = "emulated"];
+    no_object_is_lost_without_rseq: 16 "signals,trim,fork" ["WITHOUT" = "rseq=ENOSYS"];
+    no_object_is_lost_without_rseq_and_membarrier: 16 "signals,trim,fork,churn"
+        ["WITHOUT" = "rseq=EPERM,membarrier=EPERM"];
+    no_object_is_lost_with_emulated_cids_when_everything_happens: 64 "signals,fork,churn,trim"
+        ["CIDALLOC_CID" = "emulated" "CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_DECAY_MS" = "1"
+         "CIDALLOC_CACHE_BYTES_MAX" = "64k"];
     no_object_is_lost_without_cids: 16 "signals,trim,fork" ["CIDALLOC_CID" = "none"];
     no_object_is_lost_where_we_register_threads: 16 "signals,trim,fork,churn"
         ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"];

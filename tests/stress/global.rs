@@ -43,6 +43,9 @@ fn worker() {
 parent::runs! {
     blocks_keep_what_they_hold_with_16_threads: 16 "signals,trim,churn" [];
     blocks_keep_what_they_hold_with_cpu_numbers: 4 "signals,trim" ["CIDALLOC_CID" = "cpu"];
+    blocks_keep_what_they_hold_with_emulated_cids: 16 "signals,trim,churn" ["CIDALLOC_CID" = "emulated"];
+    blocks_keep_what_they_hold_without_membarrier: 16 "signals,trim"
+        ["WITHOUT" = "rseq=ENOSYS,membarrier=ENOSYS"];
     blocks_keep_what_they_hold_without_cids: 4 "signals,trim" ["CIDALLOC_CID" = "none"];
     blocks_keep_what_they_hold_where_we_register_threads: 16 "signals,trim"
         ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"];

@@ -10,6 +10,9 @@ use core::time::Duration;
 use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime};
 
+/// System calls that are denied to the run, as the program `without` takes them.
+const WITHOUT: &str = "WITHOUT";
+
 /// One run of the test `worker` of this very binary.
 pub(crate) fn run(threads: u32, with: &str, environment: &[(&str, &str)]) {
     let own = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -24,7 +27,16 @@ pub(crate) fn run(threads: u32, with: &str, environment: &[(&str, &str)]) {
         u64::from(now.map_or(1, |t| t.subsec_nanos()))
     });
     let threads = number("CIDALLOC_STRESS_THREADS").unwrap_or(threads.into());
-    let mut command = Command::new(std::env::current_exe().expect("the path of the test binary"));
+    let program = std::env::current_exe().expect("the path of the test binary");
+    let denied = environment.iter().find(|(name, _)| *name == WITHOUT);
+    let mut command = match denied {
+        None => Command::new(program),
+        Some((_, calls)) => {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_without"));
+            command.arg(calls).arg(program);
+            command
+        }
+    };
     command.args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads=1"]);
     // The library complains of variables with its prefix that it does not know.
     for name in ["SECONDS", "SEED", "THREADS"] {

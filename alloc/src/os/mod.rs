@@ -141,6 +141,43 @@ pub fn cpu_mask_bits() -> usize {
     if bytes > 0 { bytes as usize * 8 } else { 64 }
 }
 
+/// Sets in `mask` a bit for each CPU that the calling thread is allowed; false when the kernel
+/// does not say.
+#[must_use]
+pub fn allowed_cpus(mask: &mut [u64; 128]) -> bool {
+    // SAFETY: the buffer is as long as told; 0 is the calling thread.
+    let bytes = unsafe {
+        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(mask), mask.as_mut_ptr())
+    };
+    bytes > 0
+}
+
+/// The node of the CPU that the calling thread runs on; 0 when the kernel does not say.
+#[must_use]
+pub fn current_node() -> usize {
+    let mut node = 0u32;
+    // SAFETY: fills one word; the CPU is not asked for, and the third argument is unused.
+    unsafe { libc::syscall(libc::SYS_getcpu, null_mut::<u32>(), &raw mut node, null_mut::<u8>()) };
+    node as usize
+}
+
+/// Whether this kernel's release is one that aborts rseq sections on preemption.
+#[must_use]
+pub fn aborts_sections() -> bool {
+    let is_arm64 = cfg!(target_arch = "aarch64");
+    // SAFETY: zero is a structure of empty texts; uname fills it.
+    let name = unsafe {
+        let mut name: libc::utsname = core::mem::zeroed();
+        if is_arm64 {
+            libc::syscall(libc::SYS_uname, &raw mut name);
+        }
+        name
+    };
+    // SAFETY: the texts end with zero.
+    let release = unsafe { CStr::from_ptr(name.release.as_ptr()) };
+    rseq_sys::soundness::release_aborts_sections(release.to_bytes(), is_arm64)
+}
+
 /// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
 #[must_use]
 pub fn now_ms() -> u64 {

@@ -14,7 +14,7 @@ use super::{class, heap};
 
 const COUNT: usize = 1024;
 
-/// Sizes from 1 to 4096, log-uniform as far as shifts make it so; the same every time.
+/// Sizes from 1 to 4095, log-uniform as far as shifts make it so; the same every time.
 fn sizes() -> Vec<usize> {
     let mut state = 1u64;
     let next = |_| {

@@ -7,14 +7,17 @@
 //!  pages      runs of the page heap, its lock, pages of the region
 //!  moves      refill and flush: objects between spans and a hand
 //!  whole      malloc and free as a program sees them
-//!  orphans    the same without cids, where no section may run: atomics alone
+//!  leases     the same with emulated cids, in plain code under a lease
+//!  orphans    the same without cids: atomics alone
 //! ```
 //!
 //! `cargo bench -p cidalloc-benches --bench micro [-- PART_OF_A_NAME]`. Where the ids come from
-//! is settled once per process, so `orphans` runs in a second process, which this one starts.
+//! is settled once per process, so the last two run in processes of their own, which this one
+//! starts.
 //!
 //! The pieces are called as Rust functions: the process's own malloc is the system's.
 
+mod leases;
 mod lookups;
 mod moves;
 mod orphans;
@@ -29,43 +32,53 @@ use cidalloc::heap::{self, Heap, Source};
 use cidalloc::ids::SizeClass;
 use cidalloc::size_class::of_size;
 
-/// Set in the second process. Not named like the library's options, which it checks.
-const SECOND: &str = "MICRO_WITHOUT_CIDS";
+/// Set in the other processes. Not named like the library's options, which it checks.
+const OTHER: &str = "MICRO_PART";
+/// What they run, and where their cids come from.
+const OTHERS: [(&str, &str); 2] = [("leases", "emulated"), ("orphans", "none")];
 /// Iterations between two looks at the clock, for a loop of nanoseconds. Fixed, since a
 /// disturbed first iteration would have it chosen too small.
 const LOOP: u32 = 512;
 
 fn main() -> ExitCode {
-    if std::env::var_os(SECOND).is_some() {
-        divan::Divan::from_args().skip_regex("^micro::[a-np-z]").main();
+    if let Ok(part) = std::env::var(OTHER) {
+        let others = OTHERS.iter().filter(|(name, _)| *name != part).map(|(name, _)| *name);
+        let first = ["lookups", "moves", "pages", "sections", "spans", "whole"];
+        let skipped = others.chain(first).map(|name| format!("^micro::{name}"));
+        divan::Divan::from_args().skip_regex(skipped.collect::<Vec<_>>().join("|")).main();
         return ExitCode::SUCCESS;
     }
-    if std::env::var("CIDALLOC_CID").as_deref() == Ok("none") {
-        eprintln!("micro: CIDALLOC_CID=none leaves nothing to compare with; unset it");
+    if std::env::var_os("CIDALLOC_CID").is_some() {
+        eprintln!("micro: CIDALLOC_CID is set, so that nothing can be compared; unset it");
         return ExitCode::from(2);
     }
-    divan::Divan::from_args().skip_regex("^micro::orphans").main();
+    divan::Divan::from_args().skip_regex("^micro::(leases|orphans)").main();
     if !has_cids() {
-        println!("skip: this kernel gives no cids, so sections, moves and whole were left out");
+        println!("skip: there is no rseq here, so sections, moves and whole were left out");
     }
+    OTHERS.into_iter().map(|(part, source)| run_other(part, source)).max().unwrap_or(0).into()
+}
+
+/// Runs the benches of `part` in a process with cids from `source`; its exit status.
+fn run_other(part: &str, source: &str) -> u8 {
     let exe = match std::env::current_exe() {
         Ok(exe) => exe,
         Err(error) => {
             eprintln!("micro: this program does not find itself: {error}");
-            return ExitCode::from(2);
+            return 2;
         }
     };
-    let mut second = Command::new(exe);
-    second.args(std::env::args_os().skip(1)).env(SECOND, "1").env("CIDALLOC_CID", "none");
-    match second.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
+    let mut other = Command::new(exe);
+    other.args(std::env::args_os().skip(1)).env(OTHER, part).env("CIDALLOC_CID", source);
+    match other.status() {
+        Ok(status) if status.success() => 0,
         Ok(status) => {
-            eprintln!("micro: the process without cids ended with {status}");
-            ExitCode::FAILURE
+            eprintln!("micro: the process of {part} ended with {status}");
+            1
         }
         Err(error) => {
-            eprintln!("micro: the process without cids cannot be started: {error}");
-            ExitCode::from(2)
+            eprintln!("micro: the process of {part} cannot be started: {error}");
+            2
         }
     }
 }
@@ -80,7 +93,17 @@ fn heap() -> &'static Heap {
 
 /// Whether sections may run in this process.
 fn has_cids() -> bool {
-    heap().source != Source::None
+    matches!(heap().source, Source::Kernel | Source::Cpu)
+}
+
+/// Whether this is the process of `leases`.
+fn has_leases() -> bool {
+    heap().source == Source::Emulated
+}
+
+/// Whether this is the process of `orphans`.
+fn has_none() -> bool {
+    heap().source == Source::None
 }
 
 /// The class of blocks of `size` bytes.

@@ -5,7 +5,7 @@ use cidalloc::free::free;
 use cidalloc::malloc::alloc;
 use divan::{Bencher, black_box};
 
-use super::{has_cids, heap};
+use super::{has_none, heap};
 
 /// One block's life.
 pub(crate) fn one_pair(size: usize) {
@@ -33,19 +33,19 @@ pub(crate) fn many(bencher: Bencher<'_, '_>, count: usize) {
     });
 }
 
-#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024, 16384], ignore = has_cids())]
+#[divan::bench(sample_size = super::LOOP, args = [16, 64, 1024, 16384], ignore = !has_none())]
 fn malloc_then_free(bencher: Bencher<'_, '_>, size: usize) {
     heap();
     pair(bencher, size);
 }
 
-#[divan::bench(args = [100, 1000, 10_000], sample_size = 4, ignore = has_cids())]
+#[divan::bench(args = [100, 1000, 10_000], sample_size = 4, ignore = !has_none())]
 fn malloc_many_then_free_them(bencher: Bencher<'_, '_>, count: usize) {
     many(bencher, count);
 }
 
 /// Threads without cids share one arena: what sections spare them.
-#[divan::bench(sample_size = super::LOOP, threads = [1, 2], ignore = has_cids())]
+#[divan::bench(sample_size = super::LOOP, threads = [1, 2], ignore = !has_none())]
 fn malloc_then_free_64_in_threads(bencher: Bencher<'_, '_>) {
     bencher.bench(|| one_pair(64));
 }

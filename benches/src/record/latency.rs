@@ -10,22 +10,25 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{field, finite, whole};
 
 /// First word of a latency line.
 const MARK: &str = "cidlatency ";
 
-/// Which call was timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// `malloc`.
+/// A call whose single latency is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// `malloc`
     Malloc,
-    /// `free`.
+    /// `free`
     Free,
 }
 
-impl Operation {
-    /// The word used in a line.
+impl Op {
+    /// The function's name.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -41,7 +44,7 @@ pub struct Latency<'a> {
     /// Row name.
     pub name: &'a str,
     /// Which call.
-    pub op: Operation,
+    pub op: Op,
     /// Median time between two readings of the clock with nothing between them,
     /// measured in the same run; contained in every figure below.
     pub clock_ns: f64,
@@ -99,8 +102,8 @@ impl<'a> Latency<'a> {
         Some(Self {
             name: field(fields, "name")?,
             op: match field(fields, "op")? {
-                "malloc" => Operation::Malloc,
-                "free" => Operation::Free,
+                "malloc" => Op::Malloc,
+                "free" => Op::Free,
                 _ => return None,
             },
             clock_ns: finite(fields, "clock_ns")?,
@@ -132,7 +135,7 @@ mod tests {
 
     const SAMPLE: Latency<'static> = Latency {
         name: "latency/small/1t",
-        op: Operation::Free,
+        op: Op::Free,
         clock_ns: 8.5,
         n: 30,
         p50: 19.0,

@@ -13,7 +13,7 @@
 //! ratios: what disturbs a whole round cancels out. Means are over these medians.
 
 use crate::report::Measure;
-use crate::results::{Cell, Kind, Results};
+use crate::results::{Cell, Failure, Kind, Results};
 use crate::stats::{Spread, geometric_mean, spread};
 
 /// The figure of one workload with one allocator.
@@ -80,10 +80,18 @@ pub struct Table {
     pub means: Vec<Option<Mean>>,
 }
 
-/// True where a run of this workload failed with this allocator.
+/// The first failure of this workload with this allocator. A run that fails gives none of the
+/// parts that its row has, such as `burst/freed`, so its failure is theirs as well.
 #[must_use]
-pub fn failed(results: &Results, workload: usize, allocator: usize) -> bool {
-    results.failures.iter().any(|f| f.workload == workload && f.allocator == allocator)
+pub fn failure(results: &Results, workload: usize, allocator: usize) -> Option<&Failure> {
+    let name = |i: usize| results.workloads[i].name.as_str();
+    let is_part = |whole: usize| {
+        name(workload).strip_prefix(name(whole)).is_some_and(|rest| rest.starts_with('/'))
+    };
+    results
+        .failures
+        .iter()
+        .find(|f| f.allocator == allocator && (f.workload == workload || is_part(f.workload)))
 }
 
 /// The table of one measure; it has no rows where nothing has it.
@@ -97,7 +105,7 @@ pub fn table(results: &Results, measure: Measure) -> Table {
         // A row that times single calls spends its time on reading the clock, and its
         // memory on what it read.
         let by_the_call = results.latencies.iter().any(|l| l.workload == cell.workload);
-        if !by_the_call && !failed(results, cell.workload, cell.allocator) {
+        if !by_the_call && failure(results, cell.workload, cell.allocator).is_none() {
             rows[cell.workload].figures[cell.allocator] = figure(results, cell, measure);
         }
     }
@@ -139,11 +147,15 @@ fn mean(rows: &[Row], column: usize) -> Option<Mean> {
         .filter(|(_, figure)| figure.ratio.is_some_and(|r| r.median > 0.0))
         .collect();
     let median = geometric_mean(own.iter().filter_map(|(_, f)| Some(f.ratio?.median)))?;
-    // Only rounds that all rows took part in: others would be means of something else.
+    // Only rounds in which all rows have a ratio: others would be means of something else.
     let of_round = |round: u32| {
         let ratios: Option<Vec<f64>> = own
             .iter()
-            .map(|(row, figure)| Some(figure.at(round)? / row.best_of_round(round, None)?))
+            .map(|(row, figure)| {
+                let ratio = figure.at(round)? / row.best_of_round(round, None)?;
+                // Nothing is a multiple of zero, and zero has no geometric mean.
+                (ratio.is_finite() && ratio > 0.0).then_some(ratio)
+            })
             .collect();
         geometric_mean(ratios?)
     };

@@ -121,6 +121,20 @@ fn an_allocator_that_failed_once_has_no_figure() {
 }
 
 #[test]
+fn what_failed_has_no_figure_in_the_parts_of_its_row_either() {
+    let mut results = results(&[[&[1.0], &[2.0], &[4.0]], [&[1.0], &[2.0], &[4.0]]]);
+    results.workloads[0].name = "burst/freed".into();
+    results.workloads[1].name = "burst-like".into();
+    let whole = Workload { name: "burst".into(), ..results.workloads[0].clone() };
+    results.workloads.push(whole);
+    results.failures.push(Failure { workload: 2, allocator: 0, why: "signal 11".into() });
+    let table = time(&results);
+    assert_eq!(table.rows[0].figures[0], None);
+    assert!(table.rows[1].figures[0].is_some());
+    assert_eq!(failure(&results, 0, 0).unwrap().why, "signal 11");
+}
+
+#[test]
 fn a_row_without_the_measure_is_left_out() {
     let mut results = results(&[[&[1.0], &[2.0], &[4.0]], [&[64.0], &[32.0], &[16.0]]]);
     results.workloads[1].metric = Metric::Kib;
@@ -147,8 +161,23 @@ fn a_row_that_times_single_calls_is_in_no_table() {
 }
 
 #[test]
+fn a_peak_that_was_not_seen_is_no_figure() {
+    let mut results = results(&[[&[1.0], &[2.0], &[4.0]]]);
+    results.cells[0].samples[0].peak_kib = 0;
+    let memory = table(&results, Measure::Memory);
+    assert_eq!(memory.rows[0].figures[0], None);
+    assert_eq!(memory.rows[0].figures[1].as_ref().unwrap().ratio.unwrap().median, 1.0);
+}
+
+#[test]
 fn nothing_is_a_multiple_of_zero() {
     let table = time(&results(&[[&[0.0], &[2.0], &[]]]));
     assert_eq!(table.rows[0].figures[1].as_ref().unwrap().ratio, None);
     assert_eq!(table.means, [None, None, None]);
+}
+
+#[test]
+fn a_round_whose_best_is_zero_has_no_mean() {
+    let mean = time(&results(&[[&[1.0, 0.0], &[2.0, 2.0], &[]]])).means[1].unwrap();
+    assert_eq!(mean.value, Spread { median: 2.0, min: 2.0, max: 2.0 });
 }

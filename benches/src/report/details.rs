@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use super::derive::{Figure, Row, Table};
+use super::derive::{self, Figure, Row, Table};
 use super::heat::with_unit;
 use super::number::{count, escape, kib, nanoseconds, range, ratio};
 use super::svg::Cast;
@@ -69,9 +69,7 @@ fn table(out: &mut String, results: &Results, cast: &Cast, table: &Table, row: &
     for &i in &cast.present {
         let cell = |c: &&Cell| c.workload == row.workload && c.allocator == i;
         let (Some(own), Some(cell)) = (&row.figures[i], results.cells.iter().find(cell)) else {
-            if let Some(f) =
-                results.failures.iter().find(|f| f.workload == row.workload && f.allocator == i)
-            {
+            if let Some(f) = derive::failure(results, row.workload, i) {
                 name(out, cast, i);
                 let _ = write!(
                     out,

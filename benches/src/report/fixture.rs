@@ -73,8 +73,8 @@ const MEMORY: &[(&str, u64, [f64; 5])] = &[
     ("live1000", 245866, [265956.0, 262236.0, 388408.0, 459404.0, 340224.0]),
     ("burst/peak", 524288, [552956.0, 559660.0, 587128.0, 584000.0, 579800.0]),
     ("burst/freed", 0, [118120.0, 559724.0, 323444.0, 581376.0, 579996.0]),
-    ("burst/trickle-2s", 0, [118120.0, 559788.0, 323444.0, 581384.0, 579996.0]),
-    ("burst/idle-2s", 0, [118120.0, 559788.0, 323444.0, 581384.0, 579996.0]),
+    ("burst/trickle", 0, [118120.0, 559788.0, 323444.0, 581384.0, 579996.0]),
+    ("burst/idle", 0, [118120.0, 559788.0, 323444.0, 581384.0, 579996.0]),
 ];
 
 /// Seconds and peak KiB of whole programs, of the same five.
@@ -127,7 +127,7 @@ fn workload(name: &str, metric: Metric) -> Workload {
     }
 }
 
-/// A column for every colour, all families, three rounds, an absent peer and a failure.
+/// A column for every known allocator, most families, three rounds, an absent peer and a failure.
 pub(crate) fn results() -> Results {
     let mut results = Results::new(run(), allocators());
     let mut wobble = Wobble(7);

@@ -64,7 +64,7 @@ fn cell(
                 None => write!(out, "<td title=\"{tip}\">·</td>"),
             }
         }
-        None if derive::failed(results, workload, i) => {
+        None if derive::failure(results, workload, i).is_some() => {
             let tip = escape(&format!("{name} failed; see below"));
             write!(out, "<td class=\"failed\" title=\"{tip}\">fail</td>")
         }

@@ -29,7 +29,8 @@ impl Measure {
             Self::Time => timed.then_some(sample.value),
             Self::Cpu if metric == Metric::Seconds => Some(cpu / 1e9),
             Self::Cpu => timed.then_some(cpu),
-            Self::Memory if timed => Some(sample.peak_kib as f64),
+            // No process has a peak of nothing: it was not seen.
+            Self::Memory if timed => (sample.peak_kib > 0).then_some(sample.peak_kib as f64),
             Self::Memory => Some(sample.value),
             Self::End => (metric == Metric::Nanoseconds).then_some(sample.end_kib as f64),
             Self::Faults => timed.then_some((sample.minflt + sample.majflt) as f64),

@@ -35,19 +35,5 @@ pub use measure::Measure;
 pub use page::html;
 pub use tables::{markdown_of, text_of};
 
-use crate::results::Results;
-
 /// What the tables show where nothing else is asked for.
 pub const USUAL: &[Measure] = &[Measure::Time, Measure::Memory];
-
-/// Tables for the terminal.
-#[must_use]
-pub fn text(results: &Results) -> String {
-    text_of(results, USUAL)
-}
-
-/// The same tables as Markdown.
-#[must_use]
-pub fn markdown(results: &Results) -> String {
-    markdown_of(results, USUAL)
-}

@@ -65,7 +65,7 @@ fn grid(results: &Results, measure: Measure, width: Width) -> Option<Grid> {
         let mut cells = vec![row_name(results, row.workload)];
         cells.extend(columns.iter().map(|&i| match &row.figures[i] {
             Some(figure) => cell(figure, width),
-            None if derive::failed(results, row.workload, i) => "FAILED".to_owned(),
+            None if derive::failure(results, row.workload, i).is_some() => "FAILED".to_owned(),
             None => "-".to_owned(),
         }));
         rows.push(cells);

@@ -1,6 +1,7 @@
 // The own rseq area on arm64, and where libc keeps its: for registration.rs.
 //
 //   .tdata   cidalloc_rseq_area   32 bytes, cpu_id -1 (at 4) until the kernel fills it
+//   .tbss    cidalloc_lease       8 bytes, the address of the thread's lease: for lease.rs
 //
 // The text goes through a Rust format string and two assemblers: no braces, no preprocessor.
 
@@ -14,6 +15,17 @@ cidalloc_rseq_area:
         .size   cidalloc_rseq_area, 32
         .popsection
 
+        .pushsection .tbss.cidalloc_lease, "awT", %nobits
+        .balign 8
+        .globl  cidalloc_lease
+        .hidden cidalloc_lease
+        .type   cidalloc_lease, %object
+cidalloc_lease:
+        .zero   8
+        .size   cidalloc_lease, 8
+        .popsection
+
+        .weak   __libc_single_threaded
         .weak   __rseq_offset
         .weak   __rseq_size
 
@@ -41,7 +53,18 @@ cidalloc_rseq_area:
         ldr     x0, [x0, :gottprel_lo12:cidalloc_rseq_area]
         cidalloc_getter_end cidalloc_rseq_own_offset
 
+// -> x0 from the thread pointer to the word of the thread's lease
+        cidalloc_getter cidalloc_lease_offset
+        adrp    x0, :gottprel:cidalloc_lease
+        ldr     x0, [x0, :gottprel_lo12:cidalloc_lease]
+        cidalloc_getter_end cidalloc_lease_offset
+
 // -> x0 address of libc's word, null where libc has none
+        cidalloc_getter cidalloc_libc_single_threaded
+        adrp    x0, :got:__libc_single_threaded
+        ldr     x0, [x0, :got_lo12:__libc_single_threaded]
+        cidalloc_getter_end cidalloc_libc_single_threaded
+
         cidalloc_getter cidalloc_rseq_libc_offset
         adrp    x0, :got:__rseq_offset
         ldr     x0, [x0, :got_lo12:__rseq_offset]

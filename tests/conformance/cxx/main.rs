@@ -68,7 +68,7 @@ cases! { "replaced_aligned.cc":
 
 cases! { "replaced_malloc.cc":
     every_default_new_and_delete_uses_the_programs_malloc
-    libc_uses_the_programs_malloc
+    other_frees_use_the_programs_free
     reallocarray_uses_the_programs_realloc
     threads_and_containers_use_the_programs_malloc
 }

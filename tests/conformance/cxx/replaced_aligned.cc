@@ -2,11 +2,10 @@
 // `operator delete(void *, align_val_t)`, in an arena of its own, which no other heap may be
 // given a block of. The default aligned forms must call them, the others must not.
 #include "check.h"
-#include <new>
+#include "forms.h"
 #include <vector>
 
 using std::align_val_t;
-using std::nothrow;
 
 namespace {
 alignas(4096) char arena[8 << 20];
@@ -31,23 +30,12 @@ void operator delete(void *block, align_val_t) noexcept {
 namespace {
 
 void every_aligned_form_calls_the_replaced_ones() {
-    align_val_t at{256};
-    for (unsigned form = 0; form < 4; form++)
-        for (unsigned way = 0; way < 6; way++) {
-            void *block = form == 0   ? ::operator new(700, at)
-                          : form == 1 ? ::operator new[](700, at)
-                          : form == 2 ? ::operator new(700, at, nothrow)
-                                      : ::operator new[](700, at, nothrow);
+    for (unsigned form = 4; form < FORMS; form++)
+        for (unsigned way = 0; way < WAYS; way++) {
+            void *block = make(form, 700, 256);
             CHECK(is_own(block), "form %u gave %p", form, block);
             unsigned before = deletes;
-            switch (way) {
-            case 0: ::operator delete(block, at); break;
-            case 1: ::operator delete[](block, at); break;
-            case 2: ::operator delete(block, size_t(700), at); break;
-            case 3: ::operator delete[](block, size_t(700), at); break;
-            case 4: ::operator delete(block, at, nothrow); break;
-            default: ::operator delete[](block, at, nothrow);
-            }
+            unmake(form, way, block, 700, 256);
             CHECK(deletes == before + 1, "form %u, way %u: %u calls", form, way,
                   deletes - before);
         }
@@ -55,21 +43,15 @@ void every_aligned_form_calls_the_replaced_ones() {
 }
 
 void forms_without_alignment_call_neither() {
-    for (unsigned way = 0; way < 6; way++)
-        for (size_t size : {size_t(1), size_t(700), size_t(100000)}) {
-            void *block = way & 1 ? ::operator new[](size) : ::operator new(size, nothrow);
-            CHECK(!is_own(block), "%p", block);
-            fill(block, size, way);
-            CHECK_PATTERN(block, size, way);
-            switch (way) {
-            case 0: ::operator delete(block); break;
-            case 1: ::operator delete[](block); break;
-            case 2: ::operator delete(block, size); break;
-            case 3: ::operator delete[](block, size); break;
-            case 4: ::operator delete(block, nothrow); break;
-            default: ::operator delete[](block, nothrow);
+    for (unsigned form = 0; form < 4; form++)
+        for (unsigned way = 0; way < WAYS; way++)
+            for (size_t size : {size_t(1), size_t(700), size_t(100000)}) {
+                void *block = make(form, size);
+                CHECK(!is_own(block), "form %u gave %p", form, block);
+                fill(block, size, way);
+                CHECK_PATTERN(block, size, way);
+                unmake(form, way, block, size);
             }
-        }
     CHECK(news == 0 && deletes == 0, "%u news, %u deletes", news, deletes);
 }
 

@@ -1,10 +1,7 @@
 // A program that replaces `operator new(size_t)` alone, over malloc. By the standard the default
 // forms without alignment call it, and the default deletes give its blocks back.
 #include "check.h"
-#include <new>
-
-using std::align_val_t;
-using std::nothrow;
+#include "forms.h"
 
 namespace {
 unsigned calls;
@@ -20,43 +17,28 @@ void *operator new(size_t size) {
 
 namespace {
 
-size_t resident() {
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm && fscanf(statm, "%*u %zu", &pages) == 1, "no /proc/self/statm");
-    fclose(statm);
-    return pages * size_t(sysconf(_SC_PAGESIZE));
-}
-
 void forms_without_alignment_call_the_replaced_new() {
-    void *blocks[] = {::operator new(40), ::operator new[](40), ::operator new(40, nothrow),
-                      ::operator new[](40, nothrow)};
-    CHECK(calls == 4, "%u calls by four forms", calls);
-    for (void *block : blocks) ::operator delete(block);
-    void *aligned = ::operator new(40, align_val_t(64));
-    CHECK(calls == 4, "the aligned form called it, too");
-    ::operator delete(aligned, align_val_t(64));
+    for (unsigned form = 0; form < 4; form++) {
+        void *block = make(form, 40);
+        CHECK(calls == form + 1, "%u calls by %u forms", calls, form + 1);
+        unmake(form, form & 1, block, 40);
+    }
+    for (unsigned form = 4; form < FORMS; form++) unmake(form, 0, make(form, 40, 64), 40, 64);
+    CHECK(calls == 4, "the aligned forms called it, too");
     refuses = true;
-    void *none = ::operator new[](40, nothrow);
+    void *none = make(3, 40);
     refuses = false;
     CHECK(none == nullptr, "%p from a new that threw", none);
 }
 
 void default_deletes_give_its_blocks_back() {
-    for (unsigned way = 0; way < 6; way++) {
+    for (unsigned way = 0; way < WAYS; way++) {
         size_t start = resident();
         for (unsigned round = 0; round < 4000; round++) {
             size_t size = round & 1 ? 50000 : 3000;
-            void *block = way & 1 ? ::operator new[](size) : ::operator new(size);
+            void *block = make(way & 1, size);
             memset(block, 1, size);
-            switch (way) {
-            case 0: ::operator delete(block); break;
-            case 1: ::operator delete[](block); break;
-            case 2: ::operator delete(block, size); break;
-            case 3: ::operator delete[](block, size); break;
-            case 4: ::operator delete(block, nothrow); break;
-            default: ::operator delete[](block, nothrow);
-            }
+            unmake(way & 1, way, block, size);
         }
         size_t end = resident();
         // 100 MiB went through.

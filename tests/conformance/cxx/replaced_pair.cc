@@ -1,14 +1,11 @@
 // A program that replaces `operator new(size_t)` and `operator delete(void *)`, with a header
 // before each block: whoever gives such a block to another heap gives it the middle of a block.
 #include "check.h"
-#include <new>
+#include "forms.h"
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
-
-using std::align_val_t;
-using std::nothrow;
 
 namespace {
 constexpr uint64_t LIVE = 0x6c69766521212121;
@@ -36,42 +33,24 @@ void operator delete(void *block) noexcept {
 namespace {
 
 void every_delete_without_alignment_calls_the_replaced_one() {
-    struct { const char *name; void (*call)(void *); } ways[] = {
-        {"delete", [](void *p) { ::operator delete(p); }},
-        {"delete[]", [](void *p) { ::operator delete[](p); }},
-        {"delete, sized", [](void *p) { ::operator delete(p, size_t(100)); }},
-        {"delete[], sized", [](void *p) { ::operator delete[](p, size_t(100)); }},
-        {"delete, nothrow", [](void *p) { ::operator delete(p, nothrow); }},
-        {"delete[], nothrow", [](void *p) { ::operator delete[](p, nothrow); }},
-    };
-    for (auto &way : ways)
+    for (unsigned way = 0; way < WAYS; way++)
         for (unsigned form = 0; form < 4; form++) {
-            void *block = form == 0   ? ::operator new(100)
-                          : form == 1 ? ::operator new[](100)
-                          : form == 2 ? ::operator new(100, nothrow)
-                                      : ::operator new[](100, nothrow);
+            void *block = make(form, 100);
             unsigned before = deletes;
-            way.call(block);
-            CHECK(deletes == before + 1, "%s, form %u: %u calls", way.name, form,
+            unmake(form, way, block, 100);
+            CHECK(deletes == before + 1, "way %u, form %u: %u calls", way, form,
                   deletes - before);
         }
     CHECK(news == deletes && news == 24, "%u news, %u deletes", news, deletes);
 }
 
 void aligned_forms_call_neither() {
-    align_val_t at{128};
-    for (unsigned way = 0; way < 6; way++) {
-        void *block = way & 1 ? ::operator new[](300, at) : ::operator new(300, at);
-        CHECK(uintptr_t(block) % 128 == 0, "%p", block);
-        switch (way) {
-        case 0: ::operator delete(block, at); break;
-        case 1: ::operator delete[](block, at); break;
-        case 2: ::operator delete(block, size_t(300), at); break;
-        case 3: ::operator delete[](block, size_t(300), at); break;
-        case 4: ::operator delete(block, at, nothrow); break;
-        default: ::operator delete[](block, at, nothrow);
+    for (unsigned form = 4; form < FORMS; form++)
+        for (unsigned way = 0; way < WAYS; way++) {
+            void *block = make(form, 300, 128);
+            CHECK(uintptr_t(block) % 128 == 0, "form %u gave %p", form, block);
+            unmake(form, way, block, 300, 128);
         }
-    }
     CHECK(news == 0 && deletes == 0, "%u news, %u deletes", news, deletes);
 }
 

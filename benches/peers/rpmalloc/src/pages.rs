@@ -28,6 +28,8 @@ pub unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
     let Some(whole) = size.max(1).checked_next_multiple_of(page()) else {
+        // SAFETY: the thread's own `errno`.
+        unsafe { *libc::__errno_location() = libc::ENOMEM };
         return core::ptr::null_mut();
     };
     // SAFETY: a page is a power of two.

@@ -76,11 +76,16 @@ fn package_of(file: &Path) -> Option<String> {
     Some(format!("{package} {version}"))
 }
 
-/// The C library's version.
+/// The release of the C library, as `2.36`.
+pub(crate) fn libc_release() -> String {
+    // SAFETY: the release is a constant string.
+    let release = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+    release.to_string_lossy().into_owned()
+}
+
+/// The C library and its release.
 pub(crate) fn libc_version() -> String {
-    // SAFETY: the version is a constant string.
-    let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
-    format!("glibc {}", version.to_string_lossy())
+    format!("glibc {}", libc_release())
 }
 
 impl Column {

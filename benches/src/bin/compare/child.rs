@@ -81,7 +81,8 @@ pub(crate) fn run(job: Job<'_>) -> Result<Output, String> {
     Ok(Output { text, complaint, noise, points: follow.points })
 }
 
-fn ended_well(status: ExitStatus, complaint: &str) -> Result<(), String> {
+/// Whether a child succeeded, and the dynamic linker took what was to be preloaded.
+pub(crate) fn ended_well(status: ExitStatus, complaint: &str) -> Result<(), String> {
     if !status.success() {
         let what = status.signal().map_or_else(
             || format!("exit {}", status.code().unwrap_or(-1)),

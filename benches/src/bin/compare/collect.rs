@@ -8,7 +8,7 @@
 //! ```
 
 use cidalloc_benches::catalog::{Kind, Row};
-use cidalloc_benches::record::{self, Operation, Record};
+use cidalloc_benches::record::{self, Record};
 use cidalloc_benches::results::{
     Allocator, Cell, Failure, LatencyCell, Metric, Op, Results, Run, Sample, Timeline, Workload,
 };
@@ -59,10 +59,7 @@ impl Finding {
 
     pub(crate) fn of_latency(line: &record::Latency<'_>) -> Self {
         let calls = Calls {
-            op: match line.op {
-                Operation::Malloc => Op::Malloc,
-                Operation::Free => Op::Free,
-            },
+            op: line.op,
             clock_ns: line.clock_ns,
             n: line.n,
             ranks: [line.p50, line.p90, line.p99, line.p999, line.max],

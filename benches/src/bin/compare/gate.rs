@@ -23,13 +23,14 @@
 mod baseline;
 mod judge;
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use cidalloc_benches::catalog::find;
 use cidalloc_benches::record::Record;
 use clap::Args;
 
+use crate::child::{self, Job};
+use crate::runs::took_effect;
 use baseline::{Baseline, Entry, Figure, Machine};
 use judge::{Finding, Measured, Round, Verdict, WORKLOADS, Workload};
 
@@ -37,6 +38,8 @@ use judge::{Finding, Measured, Round, Verdict, WORKLOADS, Workload};
 const PASSES: usize = 5;
 /// Rounds made in all, per round wanted.
 const TRIES: usize = 3;
+/// A run takes milliseconds; one over this hangs.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Compares a few workloads with a stored baseline, as ratios to glibc; fails on a regression.
 #[derive(Args)]
@@ -205,36 +208,20 @@ impl Gate {
 
     /// CPU nanoseconds per operation of one run.
     fn once(&self, workload: &Workload, preload: Option<&Path>) -> Result<f64, String> {
-        let name = workload.name;
-        if find(name).is_none() {
-            return Err(format!("{name} is not in the catalogue any more"));
-        }
-        let mut command = Command::new(&self.workload);
-        command.args([name, "--scale", workload.scale]).stdin(Stdio::null());
-        match preload {
-            Some(library) => command.env("LD_PRELOAD", library),
-            None => command.env_remove("LD_PRELOAD"),
-        };
-        let output = command
-            .output()
-            .map_err(|error| format!("{} cannot be started: {error}", self.workload.display()))?;
         let side = preload.map_or("glibc", |_| "ours");
-        if !output.status.success() {
-            let why = String::from_utf8_lossy(&output.stderr);
-            let why = why.lines().next().unwrap_or("it said nothing");
-            return Err(format!("{name} under {side}: {}: {why}", output.status));
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let record = text.lines().find_map(Record::parse);
-        let record = record.ok_or_else(|| format!("{name} under {side} printed no record"))?;
-        let served = Path::new(record.lib);
-        let right = match preload {
-            Some(library) => std::fs::canonicalize(served).is_ok_and(|real| real == library),
-            None => record.lib.contains("libc.so") || record.lib.contains("libc-"),
+        let at = |why: String| format!("{} under {side}: {why}", workload.name);
+        let job = Job {
+            program: &self.workload,
+            arguments: &[workload.name, "--scale", workload.scale],
+            preload,
+            env: &[],
+            limit: LIMIT,
+            timeline: false,
         };
-        if !right {
-            return Err(format!("{name} under {side}: malloc came from {}", record.lib));
-        }
+        let text = child::run(job).map_err(at)?.text;
+        let record = text.lines().find_map(Record::parse);
+        let record = record.ok_or_else(|| at("it printed no record".to_owned()))?;
+        took_effect(record.lib, preload).map_err(at)?;
         Ok(record.cpu)
     }
 }

@@ -28,7 +28,9 @@ fn kill_children() {
     for task in tasks.flatten() {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_ascii_whitespace().filter_map(|id| id.parse().ok()) {
-            // SAFETY: sends a signal; a child that has ended keeps its number until waited for.
+            // One that was waited for since has given up its number, which the kernel, going
+            // through all numbers in turn, has not yet given to another process.
+            // SAFETY: sends a signal.
             unsafe { libc::kill(child, libc::SIGKILL) };
         }
     }

@@ -12,6 +12,7 @@ mod allocators;
 mod child;
 mod cli;
 mod collect;
+mod folder;
 mod gate;
 mod interrupt;
 mod machine;
@@ -45,14 +46,14 @@ fn main() -> ExitCode {
         Some(cli::Command::Report(options)) => show_again(options),
         Some(cli::Command::Gate(options)) => gate::run(options),
     };
+    if let Err(why) = &ended {
+        eprintln!("compare: {why}");
+    }
     match ended {
         _ if interrupt::asked() => ExitCode::from(130),
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(why) => {
-            eprintln!("compare: {why}");
-            ExitCode::from(2)
-        }
+        Err(_) => ExitCode::from(2),
     }
 }
 

@@ -1,44 +1,36 @@
 //! The row `once`: a C program that allocates once. It is compiled here, since the
 //! runtime of a Rust program allocates before `main` and would blur the answer.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use cidalloc_benches::results::Sample;
 use cidalloc_benches::stats::spread;
 
 use crate::child::{self, Job};
+use crate::folder::Folder;
 
 const LAUNCHES: usize = 9;
 
-/// The compiled program; its directory goes when this is dropped.
-pub(crate) struct Program(PathBuf);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+/// The folder of the compiled program.
+pub(crate) struct Program(Folder);
 
 /// Compiles the program; the error is one line.
 pub(crate) fn build() -> Result<Program, String> {
-    let folder = std::env::temp_dir().join(format!("cidalloc-once-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-    let program = Program(folder);
-    let source = program.0.join("once.c");
+    let folder = Folder::new("once")?;
+    let source = folder.0.join("once.c");
     std::fs::write(&source, include_str!("once.c"))
         .map_err(|error| format!("{} cannot be written: {error}", source.display()))?;
     let status = Command::new("cc")
         .args(["-O1", "-o"])
-        .arg(program.0.join("once"))
+        .arg(folder.0.join("once"))
         .arg(&source)
         .status()
         .map_err(|error| format!("cc cannot be run ({error}); apt-get install gcc libc6-dev"))?;
     if !status.success() {
         return Err("cc could not compile once.c; apt-get install libc6-dev".to_owned());
     }
-    Ok(program)
+    Ok(Program(folder))
 }
 
 /// The number after `key` at the start of a line.
@@ -51,7 +43,7 @@ fn field(text: &str, key: &str) -> Option<f64> {
 /// medians.
 pub(crate) fn run(program: &Program, job: Job<'_>) -> Result<Sample, String> {
     let (mut values, mut peaks) = (Vec::new(), Vec::new());
-    let once = program.0.join("once");
+    let once = program.0.0.join("once");
     for _ in 0..LAUNCHES {
         let text = child::run(Job { program: &once, arguments: &[], ..job })?.text;
         if let Some(library) = job.preload {

@@ -3,7 +3,7 @@
 //! ```text
 //!  prepare("sqlite")   recipe ─► is it dynamic, and its malloc not its own? ─► first run, on the
 //!                                                                C library: its output is kept
-//!  run(preload, env)   start ─► library in /proc/PID/maps? ─► end, wait4 ─► same output? ─► Outcome
+//!  run(preload, env)   start ─► library in /proc/PID/maps? ─► end, wait4 ─► same output? ─► Sample
 //! ```
 //!
 //! `elf.rs` looks into the executable, `recipes.rs` knows where each program is and what it is
@@ -16,71 +16,34 @@ mod launch;
 mod recipes;
 mod redis;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
+use cidalloc_benches::results::Sample;
+
+use crate::folder::Folder;
 use launch::Launch;
 use recipes::{Kind, Recipe};
 
-/// What one run took, as the kernel counts it for the process and its children.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Outcome {
-    /// From the start of the process to its end; of a server, the time it was asked things.
-    pub(crate) wall_ns: u64,
-    /// CPU time in user space.
-    pub(crate) user_ns: u64,
-    /// CPU time in the kernel.
-    pub(crate) sys_ns: u64,
-    /// The highest resident set.
-    pub(crate) peak_kib: u64,
-    /// Page faults without input.
-    pub(crate) minflt: u64,
-    /// Page faults with input.
-    pub(crate) majflt: u64,
-    /// Context switches because it waited.
-    pub(crate) vcsw: u64,
-    /// Context switches because it was preempted.
-    pub(crate) icsw: u64,
-}
-
-/// A program that is ready to be run; its folder goes when this is dropped.
+/// A program that is ready to be run.
 pub(crate) struct Prepared {
     recipe: Recipe,
     folder: Folder,
+    /// Of every run.
+    limit: Duration,
     /// What it put out on the C library's malloc.
     expected: Vec<u8>,
 }
 
-/// A folder of its own, removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Result<Self, String> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let id = std::process::id();
-        let path = std::env::temp_dir().join(format!("cidalloc-{name}-{id}-{count}"));
-        fs::create_dir_all(&path)
-            .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Finds or builds what `name` (`redis`, `sqlite`, `python`, `cc`, `lua`, `rust`) needs, and
 /// runs it once. The error is one line that names what is missing and how to get it.
-pub(crate) fn prepare(name: &str) -> Result<Prepared, String> {
+pub(crate) fn prepare(name: &str, limit: Duration) -> Result<Prepared, String> {
     let folder = Folder::new(name)?;
     let recipe = recipes::find(name, &folder.0)?;
     elf::check(&recipe.program)?;
-    let mut prepared = Prepared { recipe, folder, expected: Vec::new() };
+    let mut prepared = Prepared { recipe, folder, limit, expected: Vec::new() };
     let (_, output) = prepared.once(None, &[])?;
     if output.is_empty() {
         return Err(format!("{} put out nothing", prepared.recipe.program.display()));
@@ -91,13 +54,13 @@ pub(crate) fn prepare(name: &str) -> Result<Prepared, String> {
 
 impl Prepared {
     /// Runs the program once under `preload` with `env` added to its environment; `None` is the
-    /// C library's malloc.
+    /// C library's malloc. The sample's `value` is left for the caller.
     pub(crate) fn run(
         &self,
         preload: Option<&Path>,
         env: &[(String, String)],
-    ) -> Result<Outcome, String> {
-        let (outcome, output) = self.once(preload, env)?;
+    ) -> Result<Sample, String> {
+        let (sample, output) = self.once(preload, env)?;
         if output != self.expected {
             let at = output.iter().zip(&self.expected).take_while(|(a, b)| a == b).count();
             return Err(format!(
@@ -107,24 +70,25 @@ impl Prepared {
                 self.expected.len()
             ));
         }
-        Ok(outcome)
+        Ok(sample)
     }
 
     fn once(
         &self,
         preload: Option<&Path>,
         env: &[(String, String)],
-    ) -> Result<(Outcome, Vec<u8>), String> {
-        let launch = Launch { recipe: &self.recipe, folder: &self.folder.0, preload, env };
+    ) -> Result<(Sample, Vec<u8>), String> {
+        let Self { ref recipe, ref folder, limit, .. } = *self;
+        let launch = Launch { recipe, folder: &folder.0, preload, env, limit };
         match self.recipe.kind {
             Kind::Server { ref benchmark } => redis::run(&launch, benchmark),
             Kind::Batch => {
                 let output = self.folder.0.join("output");
                 let file = fs::File::create(&output)
                     .map_err(|error| format!("{} cannot be made: {error}", output.display()))?;
-                let outcome = launch.start(Stdio::from(file))?.finish()?;
+                let sample = launch.start(Stdio::from(file))?.finish()?;
                 let output = fs::read(&output).map_err(|error| error.to_string())?;
-                Ok((outcome, output))
+                Ok((sample, output))
             }
         }
     }
@@ -134,31 +98,45 @@ impl Prepared {
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
     #[test]
     fn an_unknown_program_is_refused_with_the_known_names() {
-        let error = prepare("emacs").err().unwrap();
+        let error = prepare("emacs", LIMIT).err().unwrap();
         assert!(error.contains("sqlite"), "{error}");
     }
 
+    fn lua() -> Option<Prepared> {
+        match prepare("lua", LIMIT) {
+            Ok(prepared) => Some(prepared),
+            Err(why) if why.contains("is not installed") => {
+                println!("skipped: {why}");
+                None
+            }
+            Err(why) => panic!("{why}"),
+        }
+    }
+
     #[test]
-    fn a_program_that_is_there_runs_twice_with_the_same_output() {
-        let prepared = match prepare("lua") {
-            Ok(prepared) => prepared,
-            Err(why) => return eprintln!("skip: {why}"),
-        };
-        let outcome = prepared.run(None, &[]).unwrap();
-        assert!(outcome.wall_ns > 1_000_000 && outcome.user_ns > 1_000_000, "{outcome:?}");
-        assert!(outcome.peak_kib > 1024 && outcome.minflt > 0, "{outcome:?}");
+    fn a_program_that_is_there_runs_again_with_the_same_output() {
+        let Some(prepared) = lua() else { return };
+        let sample = prepared.run(None, &[]).unwrap();
+        assert!(sample.wall_ns > 1e6 && sample.user_ns > 1e6, "{sample:?}");
+        assert!(sample.peak_kib > 1024 && sample.minflt > 0, "{sample:?}");
         // The C library is a library like any other, so it can stand in for one here.
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let libc = maps.split_ascii_whitespace().find(|word| word.ends_with("/libc.so.6")).unwrap();
+        prepared.run(Some(Path::new(libc)), &[]).unwrap();
         let error = prepared.run(Some(Path::new("/nonexistent/lib.so")), &[]).err().unwrap();
         assert!(error.contains("/nonexistent/lib.so"), "{error}");
     }
 
     #[test]
-    fn output_unlike_the_first_is_an_error() {
-        let Ok(mut prepared) = prepare("lua") else {
-            return eprintln!("skip: no lua; apt-get install lua5.4");
-        };
+    fn output_unlike_the_first_and_a_run_over_the_limit_are_errors() {
+        let Some(mut prepared) = lua() else { return };
+        prepared.limit = Duration::from_millis(1);
+        assert!(prepared.run(None, &[]).err().unwrap().starts_with("over "));
+        prepared.limit = LIMIT;
         prepared.expected.push(b'x');
         assert!(prepared.run(None, &[]).err().unwrap().contains("output differs"));
     }

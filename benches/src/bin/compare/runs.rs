@@ -40,11 +40,11 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn row(&mut self, row: &Row) -> Result<(), String> {
+    fn row(&mut self, row: &Row, limit: Duration) -> Result<(), String> {
         match row.work {
             Work::Once => self.once = Some(once::build()?),
             Work::Program(name) => {
-                self.programs.insert(name, programs::prepare(name)?);
+                self.programs.insert(name, programs::prepare(name, limit)?);
             }
             _ => {}
         }
@@ -58,7 +58,7 @@ pub(crate) fn all(setup: &Setup, rows: &[&Row], columns: &[Column], collector: &
     let rows: Vec<&Row> = rows
         .iter()
         .copied()
-        .filter(|row| match prepared.row(row) {
+        .filter(|row| match prepared.row(row, setup.limit) {
             Ok(()) => true,
             Err(_) if interrupt::asked() => false,
             Err(why) => {
@@ -172,18 +172,7 @@ fn real_program(
     let watch = Watch::start();
     let took = program.run(column.preload.as_deref(), &column.env)?;
     let noise = watch.stop();
-    let sample = Sample {
-        value: took.wall_ns as f64 / 1e9,
-        wall_ns: took.wall_ns as f64,
-        user_ns: took.user_ns as f64,
-        sys_ns: took.sys_ns as f64,
-        peak_kib: took.peak_kib,
-        minflt: took.minflt,
-        majflt: took.majflt,
-        vcsw: took.vcsw,
-        icsw: took.icsw,
-        ..Sample::default()
-    };
+    let sample = Sample { value: took.wall_ns / 1e9, ..took };
     let name = row.name.to_owned();
     let figure = Finding::Figure { name, metric: Metric::Seconds, ops: 1, sample };
     Ok(Outcome { findings: vec![figure], noise, points: Vec::new() })
@@ -211,7 +200,7 @@ fn of_workload(output: Output, preload: Option<&Path>) -> Result<Outcome, String
 }
 
 /// Whether the file that served `malloc` is the one that was asked for.
-fn took_effect(served: &str, preload: Option<&Path>) -> Result<(), String> {
+pub(crate) fn took_effect(served: &str, preload: Option<&Path>) -> Result<(), String> {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let right = match preload {
         Some(library) => real(Path::new(served)) == real(library),

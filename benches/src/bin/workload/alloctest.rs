@@ -2,8 +2,8 @@
 //! one gives its block up. Both slots and sizes are skewed.
 //!
 //! ```text
-//!   slots  [0 … 26.2 % of all      | 39.3 % | 24.6 % | 8.2 % | 1.5 % | .15 % | rest]
-//!   picks   .0064 %                  .15 %    1.5 %    8.2 %   24.6 %  39.3 %  26.2 %
+//!   slots  [0 … .0064 % of all | .15 % | 1.5 % | 8.2 % | 24.6 % | 39.3 % | 26.2 %]
+//!   picks   26.2 %               39.3 %  24.6 %  8.2 %   1.5 %    .15 %    .0064 %
 //! ```
 //!
 //! That is the rule by which 80 % of the picks hit 20 % of the slots, applied to both

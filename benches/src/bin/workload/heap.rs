@@ -178,7 +178,7 @@ impl Tagged {
     #[inline(always)]
     fn check(&self) {
         let tag = tag(&self.block, self.len);
-        // SAFETY: both reads lie where `new` wrote.
+        // SAFETY: both reads lie where `from_block` wrote.
         let intact = unsafe {
             let at = self.block.as_ptr();
             (self.len == 8 || at.add(self.len - 1).read() == tag as u8)

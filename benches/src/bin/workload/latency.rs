@@ -5,7 +5,7 @@
 use core::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
-use cidalloc_benches::record::{Latency, Operation};
+use cidalloc_benches::record::{Latency, Op};
 
 use crate::clock::{Calibration, Clock};
 use crate::heap::{Block, Tagged};
@@ -42,7 +42,7 @@ pub(crate) fn run(
     large: bool,
     threads: usize,
     ops: u64,
-    mut report: impl FnMut(Operation, &Figures<'_>),
+    mut report: impl FnMut(Op, &Figures<'_>),
 ) -> Timed {
     let (sizes, live) = if large {
         (Sizes::log_uniform(40 << 10, 4 << 20), 100)
@@ -61,7 +61,7 @@ pub(crate) fn run(
             let mut found = Found::new();
             for _ in 0..READINGS / threads {
                 let before = clock.now();
-                found.clock.add(clock.now() - before);
+                found.clock.add(clock.since(before));
             }
             State { rng, slots, found }
         },
@@ -72,11 +72,11 @@ pub(crate) fn run(
                 if let Some(old) = slots[slot].take().map(Tagged::into_block) {
                     let before = clock.now();
                     drop(old);
-                    found.free.add(clock.now() - before);
+                    found.free.add(clock.since(before));
                 }
                 let before = clock.now();
                 let block = Block::malloc(size);
-                found.malloc.add(clock.now() - before);
+                found.malloc.add(clock.since(before));
                 slots[slot] = Some(Tagged::from_block(block, size));
             }
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ pub(crate) fn run(
     let ns_per_tick = calibration.ns_per_tick();
     let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     let clock_ns = all.clock.quantile(0.5) * ns_per_tick;
-    for (op, histogram) in [(Operation::Malloc, &all.malloc), (Operation::Free, &all.free)] {
+    for (op, histogram) in [(Op::Malloc, &all.malloc), (Op::Free, &all.free)] {
         report(op, &Figures { histogram, ns_per_tick, clock_ns });
     }
     time
@@ -104,7 +104,7 @@ pub(crate) struct Figures<'a> {
 
 impl Figures<'_> {
     /// Sends the line of these figures.
-    pub(crate) fn send(&self, name: &str, op: Operation) {
+    pub(crate) fn send(&self, name: &str, op: Op) {
         let Self { histogram, ns_per_tick, clock_ns } = *self;
         let mut hist: Line<{ 16 << 10 }> = Line::new();
         let mut fits = true;

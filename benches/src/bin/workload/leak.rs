@@ -70,7 +70,11 @@ fn launch(threads: &CStr) {
         if error != 0 {
             die("a child process cannot be started: is the limit on tasks (ulimit -u) too low?");
         }
-        while libc::waitpid(child, &raw mut status, 0) != child {}
+        while libc::waitpid(child, &raw mut status, 0) != child {
+            if *libc::__errno_location() != libc::EINTR {
+                die("a child process cannot be waited for: is SIGCHLD ignored?");
+            }
+        }
     }
     if status != 0 {
         die("a process that leaked at its exit did not end well");

@@ -7,11 +7,12 @@
 //!
 //! Ratios are compared; glibc's nanoseconds tell whether the machine is at rest.
 
-use core::ffi::CStr;
 use core::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::allocators::libc_release;
 
 /// What a ratio depends on besides the two allocators' code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,7 @@ impl Machine {
         let line = info.lines().find(|line| key.iter().any(|key| line.starts_with(key)));
         let cpu =
             line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, name)| name.trim());
-        // SAFETY: glibc's version is a constant string.
-        let libc = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
-        Self { cpu: cpu.to_owned(), libc: libc.to_string_lossy().into_owned() }
+        Self { cpu: cpu.to_owned(), libc: libc_release() }
     }
 }
 

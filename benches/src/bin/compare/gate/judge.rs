@@ -243,7 +243,14 @@ impl fmt::Display for Verdict<'_> {
 
 #[cfg(test)]
 mod tests {
+    use cidalloc_benches::catalog::find;
+
     use super::*;
+
+    #[test]
+    fn every_workload_is_a_row_of_the_catalogue() {
+        WORKLOADS.iter().for_each(|w| assert!(find(w.name).is_some(), "{}", w.name));
+    }
 
     const WORKLOAD: Workload = Workload::new("w", "1", 1, 0.08, [0.10, 0.15]);
 

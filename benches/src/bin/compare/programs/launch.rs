@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  spawn ─► /proc/PID/maps names the library ─► every 20 ms: VmHWM ─► pidfd readable ─► wait4
-//!           or it has ended: an error            60 s over: killed
+//!           or it has ended: an error            over its limit: killed
 //! ```
 //!
 //! The kernel's `ru_maxrss` begins with what the parent held when the child became another
@@ -12,14 +12,15 @@ use core::time::Duration;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use super::Outcome;
-use super::recipes::Recipe;
+use cidalloc_benches::results::Sample;
 
-const LIMIT: Duration = Duration::from_secs(60);
+use super::recipes::Recipe;
+use crate::child::ended_well;
+
 const MAPPED_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_MS: i32 = 20;
 
@@ -33,6 +34,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) preload: Option<&'a Path>,
     pub(crate) env: &'a [(String, String)],
+    /// After this long it is killed.
+    pub(crate) limit: Duration,
 }
 
 /// A run going on. Dropped before its end, it is killed.
@@ -40,7 +43,8 @@ pub(crate) struct Running {
     child: Child,
     end: OwnedFd,
     started: Instant,
-    errors: std::path::PathBuf,
+    limit: Duration,
+    errors: PathBuf,
     /// What `ru_maxrss` begins with.
     floor_kib: u64,
     peak_kib: u64,
@@ -69,11 +73,19 @@ impl Launch<'_> {
         command.stdin(Stdio::null()).stdout(stdout).stderr(file);
         let floor_kib = status_kib("self", "VmHWM:").unwrap_or(0);
         let started = Instant::now();
-        let child =
+        let mut child =
             command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
-        let end = pidfd(child.id()).map_err(|why| format!("{name} cannot be watched: {why}"))?;
-        let mut running =
-            Running { child, end, started, errors, floor_kib, peak_kib: 0, collected: false };
+        let end = end_of(&mut child).map_err(|why| format!("{name} {why}"))?;
+        let mut running = Running {
+            child,
+            end,
+            started,
+            limit: self.limit,
+            errors,
+            floor_kib,
+            peak_kib: 0,
+            collected: false,
+        };
         if let Some(library) = library {
             running.await_mapped(&library)?;
         }
@@ -82,7 +94,7 @@ impl Launch<'_> {
 }
 
 /// The file behind the library's path, which `maps` names.
-fn real(library: &Path) -> Result<std::path::PathBuf, String> {
+fn real(library: &Path) -> Result<PathBuf, String> {
     let real = fs::canonicalize(library)
         .map_err(|error| format!("{} cannot be preloaded: {error}", library.display()))?;
     if real.to_string_lossy().contains([' ', ':']) {
@@ -98,22 +110,44 @@ fn status_kib(process: &str, key: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-fn pidfd(id: u32) -> Result<OwnedFd, std::io::Error> {
+/// A descriptor that is readable once the child has ended. Without one the child is killed.
+fn end_of(child: &mut Child) -> Result<OwnedFd, String> {
     // SAFETY: the call takes two numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) };
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
     match i32::try_from(fd) {
         // SAFETY: a new descriptor that nobody else has.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(std::io::Error::last_os_error()),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("cannot be watched: {error}; pidfd_open needs Linux 5.3"))
+        }
     }
+}
+
+/// Whether what `end` tells of ends within `wait_ms`.
+fn ends(end: &OwnedFd, wait_ms: i32) -> bool {
+    let mut poll = libc::pollfd { fd: end.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&raw mut poll, 1, wait_ms) > 0 }
+}
+
+/// Waits for a child that is not measured; killed where it takes longer than `limit`.
+pub(crate) fn wait(mut child: Child, limit: Duration) -> Result<ExitStatus, String> {
+    let end = end_of(&mut child)?;
+    let in_time = ends(&end, i32::try_from(limit.as_millis()).unwrap_or(i32::MAX));
+    if !in_time {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
+    if in_time { Ok(status) } else { Err(format!("took over {} s", limit.as_secs())) }
 }
 
 impl Running {
     /// Whether it ends within `wait_ms`.
     fn ended(&self, wait_ms: i32) -> bool {
-        let mut poll = libc::pollfd { fd: self.end.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd.
-        unsafe { libc::poll(&raw mut poll, 1, wait_ms) > 0 }
+        ends(&self.end, wait_ms)
     }
 
     fn await_mapped(&mut self, library: &Path) -> Result<(), String> {
@@ -125,7 +159,8 @@ impl Running {
                 return Ok(());
             }
             if self.ended(1) {
-                let why = self.complaint();
+                let said = self.complaints();
+                let why = said.lines().next().unwrap_or("it said nothing");
                 return Err(format!("{library} was not mapped before the program ended: {why}"));
             }
             if self.started.elapsed() > MAPPED_WITHIN {
@@ -135,52 +170,43 @@ impl Running {
     }
 
     /// Notes the highest resident set so far.
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         if let Some(kib) = status_kib(&self.child.id().to_string(), "VmHWM:") {
             self.peak_kib = self.peak_kib.max(kib);
         }
     }
 
-    fn complaint(&self) -> String {
-        let text = fs::read_to_string(&self.errors).unwrap_or_default();
-        text.lines().next().unwrap_or("it said nothing").to_owned()
+    fn complaints(&self) -> String {
+        fs::read_to_string(&self.errors).unwrap_or_default()
     }
 
     /// Waits for the end. The error is one line.
-    pub(crate) fn finish(mut self) -> Result<Outcome, String> {
+    pub(crate) fn finish(mut self) -> Result<Sample, String> {
         while !self.ended(LOOK_MS) {
-            if self.started.elapsed() > LIMIT {
-                return Err(format!("over {} s", LIMIT.as_secs()));
+            if self.started.elapsed() > self.limit {
+                return Err(format!("over {} s", self.limit.as_secs()));
             }
             self.look();
         }
         let wall = self.started.elapsed();
         let (status, usage) = self.collect()?;
-        if !status.success() {
-            let what = status.signal().map_or_else(
-                || format!("exit {}", status.code().unwrap_or(-1)),
-                |signal| format!("signal {signal}"),
-            );
-            return Err(format!("{what}: {}", self.complaint()));
-        }
-        // The loader only warns where a preload cannot be loaded.
-        let complaints = fs::read_to_string(&self.errors).unwrap_or_default();
-        if let Some(line) = complaints.lines().find(|line| line.contains("LD_PRELOAD")) {
-            return Err(line.to_owned());
-        }
-        let nanoseconds = |t: libc::timeval| {
-            t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_usec.unsigned_abs() * 1000
-        };
+        ended_well(status, &self.complaints())?;
+        let ns = |t: libc::timeval| t.tv_sec as f64 * 1e9 + t.tv_usec as f64 * 1e3;
         let most = usage.ru_maxrss.unsigned_abs();
-        Ok(Outcome {
-            wall_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
-            user_ns: nanoseconds(usage.ru_utime),
-            sys_ns: nanoseconds(usage.ru_stime),
-            peak_kib: if most > self.floor_kib { most } else { self.peak_kib },
+        let peak_kib = if most > self.floor_kib { most } else { self.peak_kib };
+        if peak_kib == 0 {
+            return Err(format!("it ended before its memory could be seen, in {wall:?}"));
+        }
+        Ok(Sample {
+            wall_ns: wall.as_nanos() as f64,
+            user_ns: ns(usage.ru_utime),
+            sys_ns: ns(usage.ru_stime),
+            peak_kib,
             minflt: usage.ru_minflt.unsigned_abs(),
             majflt: usage.ru_majflt.unsigned_abs(),
             vcsw: usage.ru_nvcsw.unsigned_abs(),
             icsw: usage.ru_nivcsw.unsigned_abs(),
+            ..Sample::default()
         })
     }
 

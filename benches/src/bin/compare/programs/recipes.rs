@@ -39,13 +39,17 @@ pub(crate) struct Recipe {
     pub(crate) preload_without: Option<&'static str>,
 }
 
+/// What the tests of real programs run, too.
+const ROWS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/real-programs/payloads/rows.sql"));
+
 /// The recipe of `name`, with the files that it needs in `folder`.
 pub(crate) fn find(name: &str, folder: &Path) -> Result<Recipe, String> {
     match name {
         "redis" => redis(),
         "sqlite" => {
             let program = needed(&["sqlite3"], "sqlite3")?;
-            let script = payload(folder, "rows.sql", include_str!("payload/rows.sql"))?;
+            let script = payload(folder, "rows.sql", ROWS)?;
             let read = format!(".read {}", script.display());
             Ok(batch(program, ["-batch", "-bail", ":memory:", &read]))
         }

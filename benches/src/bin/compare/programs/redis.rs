@@ -16,8 +16,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::Outcome;
-use super::launch::Launch;
+use cidalloc_benches::results::Sample;
+
+use super::launch::{Launch, wait};
 
 /// Where the server listens, in its folder: a path to a socket has at most 107 bytes.
 pub(crate) const SOCKET: &str = "redis.sock";
@@ -28,17 +29,19 @@ const TESTS: &str = "set,get,incr,lpush,rpop,sadd,hset,zadd";
 /// Requests of each test, clients, requests on their way per client, keys, bytes of a value.
 const LOAD: [&str; 10] = ["-n", "40000", "-c", "20", "-P", "16", "-r", "20000", "-d", "300"];
 
-pub(crate) fn run(launch: &Launch<'_>, benchmark: &Path) -> Result<(Outcome, Vec<u8>), String> {
+pub(crate) fn run(launch: &Launch<'_>, benchmark: &Path) -> Result<(Sample, Vec<u8>), String> {
     let socket = launch.folder.join(SOCKET);
     // A run that was cut short may have left one.
     let _ = fs::remove_file(&socket);
     let log = launch.folder.join("log");
     let file = fs::File::create(&log).map_err(|error| error.to_string())?;
-    let running = launch.start(Stdio::from(file))?;
+    let mut running = launch.start(Stdio::from(file))?;
     let mut connection = connect(&socket).map_err(|why| {
         let log = fs::read_to_string(&log).unwrap_or_default();
         format!("redis-server {why}: {}", log.lines().last().unwrap_or("it said nothing"))
     })?;
+    let talk = launch.folder.join("load");
+    let file = fs::File::create(&talk).map_err(|error| error.to_string())?;
     let begin = Instant::now();
     let load = Command::new(benchmark)
         .env_remove("LD_PRELOAD")
@@ -47,19 +50,22 @@ pub(crate) fn run(launch: &Launch<'_>, benchmark: &Path) -> Result<(Outcome, Vec
         .args(LOAD)
         .args(["-q", "-t", TESTS])
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(file)
+        .spawn()
         .map_err(|error| format!("{} cannot be run: {error}", benchmark.display()))?;
-    let talk = String::from_utf8_lossy(&load.stderr);
-    if !load.status.success() || talk.contains("Error") {
+    let status = wait(load, launch.limit).map_err(|why| format!("redis-benchmark {why}"))?;
+    let talk = fs::read_to_string(&talk).unwrap_or_default();
+    if !status.success() || talk.contains("Error") {
         let line = talk.lines().next().unwrap_or_default();
-        return Err(format!("redis-benchmark failed ({}): {line}", load.status));
+        return Err(format!("redis-benchmark failed ({status}): {line}"));
     }
     let replies = ask(&mut connection).map_err(|error| format!("redis-server: {error}"))?;
-    let wall = begin.elapsed();
+    let wall_ns = begin.elapsed().as_nanos() as f64;
+    // It may be gone before `finish` looks for the first time.
+    running.look();
     let _ = connection.write_all(b"SHUTDOWN NOSAVE\r\n");
-    let outcome = running.finish()?;
-    let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-    Ok((Outcome { wall_ns, ..outcome }, replies))
+    Ok((Sample { wall_ns, ..running.finish()? }, replies))
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, String> {
