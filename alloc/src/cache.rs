@@ -189,7 +189,7 @@ pub fn push_batch(shard: &Shard<'_>, class: SizeClass, objects: &[usize]) -> usi
         return 0;
     };
     // From one arena, and so from one node; the thread may be on another one by now.
-    let node = shard.heap.home_of(first) as u32;
-    // SAFETY: the objects are of the class, in our hand, and given up.
+    let node = shard.heap.home_of(first);
+    // SAFETY: the objects are of the class and node, in our hand, and given up.
     unsafe { section::push_batch(shard.heap, class, objects, node) }
 }

@@ -20,39 +20,36 @@
 
 use crate::config::{HAND_MAX, PAGE};
 use crate::flush;
-use crate::heap;
+use crate::heap::Heap;
 use crate::ids::{PageId, SizeClass};
 use crate::mixed;
-use crate::section::{self, HOMEWARD_ARRAY};
+use crate::section;
 use crate::shard::Shard;
-use crate::size_class::{HOMEWARD_BEGIN, HOMEWARD_SIZE_MAX, HOMEWARD_SLOTS, is_object_start};
+use crate::size_class::{HOMEWARD_SIZE_MAX, HOMEWARD_SLOTS, is_object_start};
 use core::sync::atomic::Ordering::Relaxed;
-use rseq_sys::cs::{Header, INACTIVE};
+use rseq_sys::cs::INACTIVE;
 
-/// Takes back the object at `address` in one section or two. False where that is not to be: it
-/// is no object of a class, there is but one page heap, there is no room, or no shard.
+/// Takes back the object at `address` in one section or two, where there are several page heaps.
+/// False where that is not to be: it is no object of a class, there is no room, or no shard.
 #[inline]
 #[must_use]
-pub fn free(address: usize) -> bool {
-    let Some(heap) = heap::started().filter(|heap| heap.page_heaps() > 1) else {
-        return false;
-    };
+pub fn free(heap: &Heap, address: usize) -> bool {
     let Some(offset) = heap.region.offset_of(address) else {
         return false;
     };
     let page = PageId::of_offset(offset);
-    let class = SizeClass(heap.region.entry(page));
-    if !is_object_start(class.index(), offset & (PAGE - 1)) {
+    let entry = heap.region.entry(page);
+    if !is_object_start(entry.into(), offset & (PAGE - 1)) {
         return false;
     }
-    let node = heap.region.node_of(page);
+    let (class, node) = (SizeClass(entry), heap.region.node_of(page));
     // SAFETY: an object of this class and node, given up by the caller.
-    if unsafe { section::push_on_node(heap, class, address, node as u32) } {
+    if unsafe { section::push_on_node(heap, class, address, node) } {
         return true;
     }
     section::shard_id(heap).is_some_and(|id| heap.node_of(id) != node)
         && class.info().size <= HOMEWARD_SIZE_MAX
-        // SAFETY: as above.
+        // SAFETY: an object given up by the caller.
         && unsafe { section::push_homeward(heap, address) }
 }
 
@@ -68,10 +65,7 @@ pub fn keep(shard: &Shard<'_>, class: SizeClass, object: usize) -> bool {
         && let Some(header) = shard.homeward_header()
     {
         if header.shape() == INACTIVE.shape() {
-            let first = Header::empty(HOMEWARD_BEGIN, HOMEWARD_SLOTS).shape();
-            // Another thread of this cid may have done so meanwhile.
-            // SAFETY: the array's first shape.
-            let _ = unsafe { section::reshape(heap, HOMEWARD_ARRAY, INACTIVE.shape(), first) };
+            section::open_homeward(heap);
         } else {
             empty(shard);
         }
@@ -94,7 +88,7 @@ pub fn empty(shard: &Shard<'_>) {
     let state = &shard.arena.homeward;
     let mut hand = [0usize; HAND_MAX];
     for _ in 0..usize::from(HOMEWARD_SLOTS).div_ceil(HAND_MAX) {
-        let popped = section::pop_batch(heap, HOMEWARD_ARRAY, &mut hand);
+        let popped = section::pop_homeward(heap, &mut hand);
         if popped == 0 {
             return;
         }

@@ -73,12 +73,12 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
-/// Objects without rseq, and where there are several nodes; null, large objects, objects while there
-/// is no fast path, and misuse.
+/// Objects without rseq, all objects where there are several nodes, null, large objects, objects
+/// while there is no fast path, and misuse.
 #[cold]
 #[inline(never)]
 fn elsewhere(address: usize) {
-    if address == 0 || push_leased(address) || foreign::free(address) {
+    if address == 0 || push_elsewhere(address) {
         return;
     }
     let _errno = os::ErrnoGuard::new();
@@ -89,17 +89,19 @@ fn elsewhere(address: usize) {
     }
 }
 
-/// Pushes an object under the thread's lease, where cids are emulated; false when there is none, no
-/// room, or no object.
+/// Pushes an object under the thread's lease, where cids are emulated, or to where its node says;
+/// false when there is no shard, no room, or no object.
 #[inline(always)]
 #[allow(unsafe_code)]
-fn push_leased(address: usize) -> bool {
-    let Some(lease) = Lease::current() else {
+fn push_elsewhere(address: usize) -> bool {
+    let Some(heap) = heap::started() else {
         return false;
     };
-    // Where there are several nodes, `foreign` asks for the object's.
-    let one_node = heap::started().filter(|heap| heap.page_heaps() == 1);
-    let Some((entry, offset)) = one_node.and_then(|heap| heap.region.look_up(address)) else {
+    if heap.page_heaps() > 1 {
+        return foreign::free(heap, address);
+    }
+    let (Some(lease), Some((entry, offset))) = (Lease::current(), heap.region.look_up(address))
+    else {
         return false;
     };
     // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.

@@ -4,7 +4,7 @@
 //!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
 //!  ┌────────────────────────────────────────────────┐        region, options, source …
 //!  │ small_limit  0 until ready, and without rseq   │
-//!  │ len          … and where frees ask for nodes   │        PAGE_HEAPS[node]
+//!  │ len          as above, and with several nodes  │        PAGE_HEAPS[node]
 //!  │ base, page map, anchor                         │        ORPHANS: arena of threads
 //!  └────────────────────────────────────────────────┘                 without a cid
 //!
@@ -41,8 +41,8 @@ use rseq_sys::{abi, membarrier};
 pub struct Hot {
     /// Sizes from 1 to this have a class; 0 until the heap is ready, and without rseq.
     small_limit: AtomicUsize,
-    /// Bytes of the region; 0 until the heap is ready, and for ever where a push is no section or
-    /// must ask for nodes first.
+    /// Bytes of the region; 0 until the heap is ready, without rseq, and where a push must ask
+    /// for the object's node first.
     len: AtomicUsize,
     constants: UnsafeCell<Constants>,
 }
@@ -323,12 +323,11 @@ impl Heap {
             };
         }
         // No section may run where the areas hold no usable id, or the table is not for theirs.
-        let by_section = matches!(self.source, Source::Kernel | Source::Cpu);
-        // Where objects have nodes, each free asks for it: see `foreign`.
-        if by_section && self.page_heaps() == 1 {
-            HOT.len.store(self.region.bytes(), Ordering::Release);
-        }
-        if by_section {
+        if matches!(self.source, Source::Kernel | Source::Cpu) {
+            // Where objects have nodes, each free asks for it: see `foreign`.
+            if self.page_heaps() == 1 {
+                HOT.len.store(self.region.bytes(), Ordering::Release);
+            }
             HOT.small_limit.store(SMALL_MAX, Ordering::Release);
         }
     }

@@ -13,10 +13,10 @@
 use crate::heap::{Heap, PAGE_HEAPS, Source, holds_any_lock};
 use crate::ids::{PageId, ShardId};
 use crate::nodes;
+use crate::os;
 use crate::page_heap::PageHeap;
 use crate::runs::Home;
 use numa_sys::policy::BindMode;
-use numa_sys::topology;
 use rseq_sys::area;
 
 impl Heap {
@@ -75,11 +75,11 @@ impl Heap {
         let offset = self.anchor.area;
         // SAFETY: the heap's own offset.
         let cpu = unsafe { area::cpu_id(offset) };
-        let node = match usize::try_from(cpu) {
-            Err(_) => topology::current_cpu_and_node().map_or(0, |(_, node)| node as usize),
+        let node = match (self.source, usize::try_from(cpu)) {
             // SAFETY: as above.
-            Ok(_) if self.source == Source::Kernel => unsafe { area::node_id(offset) as usize },
-            Ok(cpu) => nodes::of_cpu(cpu),
+            (Source::Kernel, Ok(_)) => unsafe { area::node_id(offset) as usize },
+            (Source::Cpu, Ok(cpu)) => nodes::of_cpu(cpu),
+            _ => os::current_node(),
         };
         if node < self.nodes { node } else { 0 }
     }

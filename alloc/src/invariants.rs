@@ -10,6 +10,6 @@
 //! | OWNER-FENCED | Local bitmaps change only in sections that compare the owner inside their window. An owner is changed to NOBODY, then a fence is made, then the new one is set. |
 //! | EMPTY-IS-ALONE | A span whose bits are all set has no object anywhere else, so its possessor may release its page. |
 //! | PAGEMAP-BEFORE-PUBLISH | A page's map entry is written before any pointer into the page leaves the allocator, and cleared before the page is free. |
-//! | NODE-HOME | A page belongs for ever to the node whose heap it came from; spans are owned by shards of that node only. |
+//! | NODE-HOME | A page belongs for ever to the node whose heap it came from; spans are owned by shards of that node only, and a shard hands out objects of its node only. |
 //! | NEVER-WAIT-HOLDING | The locks are those of the page heaps. A thread waits for one only while it holds none: a handler above a holder does without (SELF-KNOWN), and fork tries for all of them and lets go of all when one is held. No lock is held across a section, and none on the paths between shard and span. |
 //! | SELF-KNOWN | A lock knows its holder's thread pointer. A signal handler that interrupted a holder, and would have to wait, does without: fresh pages come from the region, freed runs are left on the deferred list. |

@@ -11,9 +11,9 @@
 
 use crate::heap::{Heap, Source};
 use crate::ids::{ShardId, SizeClass};
-use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN};
+use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS};
 use core::sync::atomic::{AtomicU32, AtomicU64};
-use rseq_sys::cs;
+use rseq_sys::cs::{self, Header, INACTIVE};
 use rseq_sys::lease::Lease;
 
 /// Where the thread's operations go.
@@ -42,42 +42,89 @@ pub fn shard_id(heap: &Heap) -> Option<ShardId> {
     }
 }
 
-/// One of the arrays of a shard: its header's index and its first slot.
-#[derive(Debug, Clone, Copy)]
-pub struct Array {
-    index: usize,
-    begin: usize,
-}
-
-impl From<SizeClass> for Array {
-    fn from(class: SizeClass) -> Self {
-        Self { index: class.index(), begin: class.info().begin.into() }
+/// Pushes `object` of `class`, if the thread's shard is of `node` and has room.
+///
+/// # Safety
+/// The object is of `class` and `node`, and the caller gives it up.
+#[inline(always)]
+#[must_use]
+pub unsafe fn push_on_node(heap: &Heap, class: SizeClass, object: usize, node: usize) -> bool {
+    let (class, node) = (class.index(), node as u32);
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe { cs::push_on_node(&heap.anchor, class, object, node) },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.push_on_node(class, object, node) },
+        Way::Nowhere => false,
     }
 }
 
-/// The objects of other nodes, on their way home.
-pub const HOMEWARD_ARRAY: Array = Array { index: HOMEWARD, begin: HOMEWARD_BEGIN as usize };
-
-/// Pops objects of `array` into `buffer`, the lowest slot first; returns how many.
+/// Pops objects of `class` into `buffer`, the lowest slot first; returns how many.
 #[must_use]
-pub fn pop_batch(heap: &Heap, array: impl Into<Array>, buffer: &mut [usize]) -> usize {
-    let Array { index, begin } = array.into();
+pub fn pop_batch(heap: &Heap, class: SizeClass, buffer: &mut [usize]) -> usize {
+    pop_from(heap, class.index(), class.info().begin, buffer)
+}
+
+fn pop_from(heap: &Heap, header: usize, begin: u16, buffer: &mut [usize]) -> usize {
+    let begin = begin.into();
     match way(heap) {
-        // SAFETY: the heap's anchor, the array's own begin, a buffer as long as told.
+        // SAFETY: the heap's anchor, the header's own begin, a buffer as long as told.
         Way::Sequence => unsafe {
-            cs::pop_batch(&heap.anchor, index, begin, buffer.as_mut_ptr(), buffer.len())
+            cs::pop_batch(&heap.anchor, header, begin, buffer.as_mut_ptr(), buffer.len())
         },
-        // SAFETY: the thread's lease (LEASE-HOLDER), the array's own begin.
-        Way::Leased(lease) => unsafe { lease.pop_batch(index, begin, buffer) },
+        // SAFETY: the thread's lease (LEASE-HOLDER), the header's own begin.
+        Way::Leased(lease) => unsafe { lease.pop_batch(header, begin, buffer) },
         Way::Nowhere => 0,
     }
 }
 
-/// Pushes `object` to the array of those on their way home; false when that is full.
+/// Pushes as many of `objects` as fit, from the first on, if the thread's shard is of `node`;
+/// returns how many.
 ///
 /// # Safety
-/// An object of the heap, which the caller gives up.
-#[inline]
+/// The objects are of `class` and `node`, and the caller gives them up.
+#[must_use]
+pub unsafe fn push_batch(heap: &Heap, class: SizeClass, objects: &[usize], node: usize) -> usize {
+    let (class, node) = (class.index(), node as u32);
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe {
+            cs::push_batch(&heap.anchor, class, objects.as_ptr(), objects.len(), node)
+        },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.push_batch(class, objects, node) },
+        Way::Nowhere => 0,
+    }
+}
+
+/// Sets `cur` and `end` of `class` to `new` if they are `expected`.
+///
+/// # Safety
+/// `new` lies within the class's slots with `cur <= end`, and all slots below `cur` hold the
+/// objects that are there now.
+#[must_use]
+pub unsafe fn reshape(heap: &Heap, class: SizeClass, expected: u32, new: u32) -> bool {
+    // SAFETY: by the caller's promise; the class's own begin.
+    unsafe { reshape_at(heap, class.index(), class.info().begin, expected, new) }
+}
+
+/// # Safety
+/// As [`reshape`]; `begin` is that of the header.
+unsafe fn reshape_at(heap: &Heap, header: usize, begin: u16, expected: u32, new: u32) -> bool {
+    let begin = begin.into();
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe { cs::reshape(&heap.anchor, header, begin, expected, new) },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.reshape(header, begin, expected, new) },
+        Way::Nowhere => false,
+    }
+}
+
+/// Pushes `object`, of whatever class and node, to those that wait for their way home.
+///
+/// # Safety
+/// The caller gives the object up.
 #[must_use]
 pub unsafe fn push_homeward(heap: &Heap, object: usize) -> bool {
     match way(heap) {
@@ -89,56 +136,17 @@ pub unsafe fn push_homeward(heap: &Heap, object: usize) -> bool {
     }
 }
 
-/// Pushes `object` to `class` if the thread's shard is on `node`; false when it is on another, or
-/// the class is full.
-///
-/// # Safety
-/// As [`push_batch`].
-#[inline]
+/// Pops those that wait for their way home into `buffer`; returns how many.
 #[must_use]
-pub unsafe fn push_on_node(heap: &Heap, class: SizeClass, object: usize, node: u32) -> bool {
-    match way(heap) {
-        // SAFETY: the heap's anchor; by the caller's promise.
-        Way::Sequence => unsafe { cs::push_on_node(&heap.anchor, class.index(), object, node) },
-        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
-        Way::Leased(lease) => unsafe { lease.push_on_node(class.index(), object, node) },
-        Way::Nowhere => false,
-    }
+pub fn pop_homeward(heap: &Heap, buffer: &mut [usize]) -> usize {
+    pop_from(heap, HOMEWARD, HOMEWARD_BEGIN, buffer)
 }
 
-/// Pushes as many of `objects` as fit, from the first on, if the thread's shard is on `node`;
-/// returns how many.
-///
-/// # Safety
-/// The objects are of `class` and of `node`, and the caller gives them up.
-#[must_use]
-pub unsafe fn push_batch(heap: &Heap, class: SizeClass, objects: &[usize], node: u32) -> usize {
-    match way(heap) {
-        // SAFETY: the heap's anchor; by the caller's promise.
-        Way::Sequence => unsafe {
-            cs::push_batch(&heap.anchor, class.index(), objects.as_ptr(), objects.len(), node)
-        },
-        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
-        Way::Leased(lease) => unsafe { lease.push_batch(class.index(), objects, node) },
-        Way::Nowhere => 0,
-    }
-}
-
-/// Sets `cur` and `end` of `array` to `new` if they are `expected`.
-///
-/// # Safety
-/// `new` lies within the array's slots with `cur <= end`, and all slots below `cur` hold the
-/// objects that are there now.
-#[must_use]
-pub unsafe fn reshape(heap: &Heap, array: impl Into<Array>, expected: u32, new: u32) -> bool {
-    let Array { index, begin } = array.into();
-    match way(heap) {
-        // SAFETY: the heap's anchor; by the caller's promise.
-        Way::Sequence => unsafe { cs::reshape(&heap.anchor, index, begin, expected, new) },
-        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
-        Way::Leased(lease) => unsafe { lease.reshape(index, begin, expected, new) },
-        Way::Nowhere => false,
-    }
+/// Gives the shard the slots for objects that wait for their way home, if it has none yet.
+pub fn open_homeward(heap: &Heap) {
+    let shape = Header::empty(HOMEWARD_BEGIN, HOMEWARD_SLOTS).shape();
+    // SAFETY: the array's first shape.
+    unsafe { reshape_at(heap, HOMEWARD, HOMEWARD_BEGIN, INACTIVE.shape(), shape) };
 }
 
 /// Takes the bits of `mask` that are set in `word`, if the thread's shard is its `owner`.

@@ -202,15 +202,13 @@ impl<'a> Sysfs<'a> {
     pub fn each_cpu(self, mut each: impl FnMut(u32, u32)) -> Result<(), Error> {
         let mut known = CpuMask::EMPTY;
         for node in &self.online_nodes()? {
-            match self.node_cpus(node) {
-                Ok(cpus) => {
-                    for cpu in &cpus {
-                        each(cpu, node);
-                        known.insert(cpu).map_err(|_| Error::Sys(Errno::ERANGE))?;
-                    }
-                }
-                Err(Error::Sys(Errno::ENOENT)) => {} // went offline meanwhile
-                Err(error) => return Err(error),
+            let cpus = match self.node_cpus(node) {
+                Err(Error::Sys(Errno::ENOENT)) => continue, // went offline meanwhile
+                cpus => cpus?,
+            };
+            for cpu in &cpus {
+                each(cpu, node);
+                known.insert(cpu).map_err(|_| Error::Sys(Errno::ERANGE))?;
             }
         }
         // A node's list has those that run; the others have a link only.
@@ -219,9 +217,7 @@ impl<'a> Sysfs<'a> {
             present => present?,
         };
         for cpu in present.iter().filter(|&cpu| !known.contains(cpu)) {
-            if let Ok(node) = self.node_of_cpu(cpu) {
-                each(cpu, node);
-            }
+            let _ = self.node_of_cpu(cpu).map(|node| each(cpu, node));
         }
         Ok(())
     }

@@ -53,6 +53,30 @@ macro_rules! section {
     };
 }
 
+/// A section on the current shard, whose base is in `s` after `$miss`, which makes the outcome of
+/// a thread without one.
+macro_rules! on_shard {
+    ($anchor:expr, [$miss:literal; $($body:literal),+ $(,)?], $($operand:tt)*) => {
+        section!(
+            [
+                "mov {c}, qword ptr fs:[{ids}]",
+                "mov {s:e}, {c:e}",
+                "shr {c}, 32",
+                "shl {s}, {CID_BITS}",
+                $miss,
+                "add {s}, {c}",
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                "mov {s}, qword ptr [{table} + {s}*8]",
+                $($body,)+
+            ],
+            s = out(reg) _, c = out(reg) _,
+            area = in(reg) $anchor.area, ids = in(reg) $anchor.ids, table = in(reg) $anchor.table,
+            $($operand)*
+        )
+    };
+}
+
 /// Pops an object of `class`: its address, or an odd word when there is none.
 ///
 /// # Safety
@@ -65,17 +89,10 @@ pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
     // SAFETY: CID-EXCLUSIVE makes the shard ours within the window; the addresses are in it
     // by the caller's promise, and the sentinel keeps `cur - 1` inside the class.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "mov {o:e}, 1",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "mov {o:e}, 1";
                 "mov {t}, qword ptr [{s} + {class}*8]",
                 "movzx {c:e}, word ptr [{s} + {class}*8]",
                 "mov {o}, qword ptr [{s} + {c}*8 - 8]",
@@ -85,9 +102,8 @@ pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
                 "add {t}, {c}",
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
-            s = out(reg) _, c = out(reg) _, o = out(reg) object,
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            o = out(reg) object,
+            class = in(reg) class,
         );
     }
     object
@@ -103,17 +119,10 @@ pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
     let room: u64;
     // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "xor {e:e}, {e:e}",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "xor {e:e}, {e:e}";
                 "mov {t}, qword ptr [{s} + {class}*8]",
                 "mov {e:e}, {t:e}",
                 "shr {e:e}, 16",
@@ -125,10 +134,9 @@ pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
                 "add {t}, {c}",
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
-            s = out(reg) _, c = out(reg) _, e = out(reg) room,
+            e = out(reg) room,
             p = in(reg) object,
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            class = in(reg) class,
         );
     }
     room != 0
@@ -145,17 +153,10 @@ pub unsafe fn push_on_node(anchor: &Anchor, class: usize, object: usize, node: u
     let room: u64;
     // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "xor {e:e}, {e:e}",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "xor {e:e}, {e:e}";
                 "cmp dword ptr [{s} + 4], {node:e}",
                 "jne 4f",
                 "mov {t}, qword ptr [{s} + {class}*8]",
@@ -169,10 +170,9 @@ pub unsafe fn push_on_node(anchor: &Anchor, class: usize, object: usize, node: u
                 "add {t}, {c}",
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
-            s = out(reg) _, c = out(reg) _, e = out(reg) room,
+            e = out(reg) room,
             p = in(reg) object, node = in(reg) u64::from(node),
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            class = in(reg) class,
         );
     }
     room != 0
@@ -195,17 +195,10 @@ pub unsafe fn pop_batch(
     // SAFETY: as in `pop`; at most `cur - begin` slots are read and `max` words written. A
     // stopped shard's `cur` is 3, below every `begin`, and the comparison is signed.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "xor {n:e}, {n:e}",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "xor {n:e}, {n:e}";
                 "mov {h}, qword ptr [{s} + {class}*8]",
                 "movzx {c:e}, {h:x}",
                 "mov {x}, {c}",
@@ -226,11 +219,10 @@ pub unsafe fn pop_batch(
                 "jb 7b",
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
-            s = out(reg) _, c = out(reg) _, h = out(reg) _, n = out(reg) popped,
+            h = out(reg) _, n = out(reg) popped,
             x = out(reg) _, v = out(reg) _,
             begin = in(reg) begin, buf = in(reg) buf, max = in(reg) max,
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            class = in(reg) class,
         );
     }
     popped
@@ -252,17 +244,10 @@ pub unsafe fn push_batch(
     let mut pushed: usize;
     // SAFETY: as in `push`; at most `end - cur` slots are written.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "xor {n:e}, {n:e}",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "xor {n:e}, {n:e}";
                 "cmp dword ptr [{s} + 4], {node:e}",
                 "jne 4f",
                 "mov {h}, qword ptr [{s} + {class}*8]",
@@ -284,11 +269,10 @@ pub unsafe fn push_batch(
                 "jb 7b",
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
-            s = out(reg) _, c = out(reg) _, h = out(reg) _, n = out(reg) pushed,
+            h = out(reg) _, n = out(reg) pushed,
             x = out(reg) _, v = out(reg) _,
             buf = in(reg) buf, len = in(reg) len, node = in(reg) u64::from(node),
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            class = in(reg) class,
         );
     }
     pushed
@@ -311,17 +295,10 @@ pub unsafe fn reshape(
     let mut done: u64;
     // SAFETY: as in `pop`; the sentinel's slot belongs to the class and never holds an object.
     unsafe {
-        section!(
+        on_shard!(
+            anchor,
             [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                "xor {d:e}, {d:e}",
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
+                "xor {d:e}, {d:e}";
                 "mov {h}, qword ptr [{s} + {class}*8]",
                 "cmp {h:e}, {expected:e}",
                 "jne 4f",
@@ -330,11 +307,10 @@ pub unsafe fn reshape(
                 "mov qword ptr [{s} + {begin}*8 - 8], {d}",
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
-            s = out(reg) _, c = out(reg) _, h = out(reg) _, d = out(reg) done,
+            h = out(reg) _, d = out(reg) done,
             expected = in(reg) u64::from(expected), flip = in(reg) u64::from(expected ^ new),
             begin = in(reg) begin,
-            area = in(reg) anchor.area, ids = in(reg) anchor.ids,
-            table = in(reg) anchor.table, class = in(reg) class,
+            class = in(reg) class,
         );
     }
     done != 0

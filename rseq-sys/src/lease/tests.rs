@@ -3,7 +3,7 @@ extern crate std;
 
 use super::word::libc_single_threaded;
 use super::*;
-use crate::cs::{HEADERS, Header, INACTIVE};
+use crate::cs::{HEADERS, Header, INACTIVE, home_of_shard};
 use std::vec::Vec;
 
 const CLASS: usize = 7;
@@ -58,6 +58,26 @@ fn full_class_refuses_and_batches_move_what_fits() {
         assert_eq!(lease.pop_batch(CLASS, BEGIN, &mut out), 55);
         assert_eq!((out[54], &out[..54]), (48, &many[..54]));
         assert_eq!(lease.pop_batch(CLASS, BEGIN, &mut out), 0);
+    }
+}
+
+#[test]
+fn objects_of_another_node_are_refused_as_by_a_full_class() {
+    let (lease, shard) = leased();
+    // SAFETY: as above.
+    unsafe {
+        *shard = home_of_shard(3).0;
+        assert!(!lease.push_on_node(CLASS, 16, 4) && !lease.push_on_node(CLASS, 16, 0));
+        assert_eq!(lease.push_batch(CLASS, &[16, 32], 0), 0);
+        assert_eq!(lease.pop(CLASS) & 1, 1);
+        assert!(lease.push_on_node(CLASS, 64, 3));
+        assert_eq!(lease.push_batch(CLASS, &[16, 32], 3), 2);
+        assert_eq!(Header(*shard.add(CLASS)).ops(), 1, "batches are not counted");
+        assert_eq!([32, 16, 64].map(|_| lease.pop(CLASS)), [32, 16, 64]);
+        for i in 0..usize::from(CAPACITY) {
+            assert!(lease.push_on_node(CLASS, 16 * i, 3));
+        }
+        assert!(!lease.push_on_node(CLASS, 16, 3));
     }
 }
 
