@@ -139,7 +139,7 @@ impl CidSet {
     /// Whether `cid` is bound to `node`.
     #[must_use]
     pub fn is_bound_to(&self, cid: u32, node: usize) -> bool {
-        self.on_node[node].has(cid)
+        self.on_node[node.min(NODES_MAX - 1)].has(cid)
     }
 
     /// A free cid for a user that holds none. `recent` is the one that it held last; `node` is

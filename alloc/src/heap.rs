@@ -16,6 +16,7 @@
 //! address space, reads two small files of sysfs, and registers with the kernel.
 #![allow(unsafe_code)]
 
+use crate::areas;
 use crate::arena::Arena;
 use crate::check;
 use crate::cid_set::Policy;
@@ -32,7 +33,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use numa_sys::policy::BindMode;
 use rseq_sys::cs::{Anchor, MISS};
-use rseq_sys::registration::{self, Owner, Registration};
+use rseq_sys::registration::{Owner, Registration};
 use rseq_sys::{abi, membarrier};
 
 /// What the fast paths read.
@@ -254,7 +255,7 @@ impl Heap {
             check::say(format_args!("{entry} ignored: {why}"));
         });
         let feature_size = os::auxv(abi::AT_RSEQ_FEATURE_SIZE) as u32;
-        let registration = registration::detect(feature_size);
+        let registration = areas::detect(feature_size);
         let (source, why) = choose_source(&options, &registration);
         // The kernel writes node numbers beside its cids whether or not we know how many there
         // can be; where sysfs does not say, CPU numbers are the ids of which all are known.
@@ -265,8 +266,11 @@ impl Heap {
         };
         let known = known_nodes.unwrap_or(1) as usize;
         let compact = options.cid_policy == Policy::Compact;
+        let cids = numa_sys::topology::possible_cpus()
+            .map_or_else(os::cpu_mask_bits, |n| n as usize)
+            .min(rseq_sys::cs::CIDS_PER_NODE);
         let (source, why) = match source {
-            Source::Emulated if !leases::start(compact, known) => {
+            Source::Emulated if !leases::start(compact, known, cids) => {
                 (Source::None, "no thread-specific key is left, by which emulated cids are kept")
             }
             _ => (source, why),
@@ -275,9 +279,6 @@ impl Heap {
         if source == Source::Cpu && 1 < nodes && nodes <= NODES_MAX {
             nodes::learn(nodes);
         }
-        let cids = numa_sys::topology::possible_cpus()
-            .map_or_else(os::cpu_mask_bits, |n| n as usize)
-            .min(rseq_sys::cs::CIDS_PER_NODE);
         let arena_cids = match options.arena_cids {
             // Neighbouring CPU numbers may be on two nodes.
             _ if source == Source::Cpu && nodes > 1 => 1,

@@ -76,23 +76,38 @@ static SEEN: [AtomicU32; CIDS_PER_NODE] = [const { AtomicU32::new(0) }; CIDS_PER
 static HAND: AtomicU32 = AtomicU32::new(0);
 static COMPACT: AtomicBool = AtomicBool::new(false);
 static SEVERAL_NODES: AtomicBool = AtomicBool::new(false);
+/// Shards that a node may have: no cid is given out from there on.
+static SHARDS: AtomicU32 = AtomicU32::new(0);
+/// The thread-specific key and one; 0 until it is made.
 static KEY: AtomicU32 = AtomicU32::new(0);
 
-/// Prepares for leases: `compact` asks for [`Policy::Compact`]. False when the system has no
-/// thread-specific key left, by which the end of a thread is known.
+/// Prepares for leases on `cids` cids at most: `compact` asks for [`Policy::Compact`]. False when
+/// the system has no thread-specific key left, by which the end of a thread is known.
 ///
-/// Once, before any other function of this module.
+/// Before any other function of this module, and again if the heap could not be started then.
 #[must_use]
 #[allow(unsafe_code)]
-pub fn start(compact: bool, nodes: usize) -> bool {
+pub fn start(compact: bool, nodes: usize, cids: usize) -> bool {
     COMPACT.store(compact, Relaxed);
     SEVERAL_NODES.store(nodes > 1, Relaxed);
+    SHARDS.store(cids as u32, Relaxed);
     slots::start();
+    if KEY.load(Relaxed) != 0 {
+        return true;
+    }
     let mut key = 0;
     // SAFETY: the destructor is a function of this library, which is never unloaded.
     let made = unsafe { libc::pthread_key_create(&raw mut key, Some(on_thread_end)) } == 0;
-    KEY.store(key, Relaxed);
+    KEY.store(if made { key + 1 } else { 0 }, Relaxed);
     made
+}
+
+/// Has libc tell the end of the calling thread, whose record this is; false when it has no memory
+/// for that. May allocate.
+#[allow(unsafe_code)]
+fn announce_end(record: *const c_void) -> bool {
+    // SAFETY: our own key; the value is only handed back to us.
+    unsafe { libc::pthread_setspecific(KEY.load(Relaxed) - 1, record) == 0 }
 }
 
 /// Which cid a thread gets, in words.
@@ -119,6 +134,9 @@ pub fn place() -> Option<Place> {
     };
     if me.lease.is_inside() {
         return None;
+    }
+    if !slots::is_asymmetric() {
+        me.lease.make_barriers();
     }
     let node = if SEVERAL_NODES.load(Relaxed) { os::current_node() } else { 0 };
     let cid = me.cid.load(Relaxed);
@@ -156,7 +174,6 @@ fn mine() -> Option<&'static Record> {
 }
 
 #[cold]
-#[allow(unsafe_code)]
 fn register() -> Option<&'static Record> {
     // Records are taken apart from the handlers of this thread, which may fork.
     let _signals = os::SignalsBlocked::new();
@@ -169,9 +186,7 @@ fn register() -> Option<&'static Record> {
     CIDS.add_user();
     Lease::set_current(Some(&me.lease));
     // Known already: libc may allocate here.
-    // SAFETY: our own key; the value is only handed back to us.
-    if unsafe { libc::pthread_setspecific(KEY.load(Relaxed), core::ptr::from_ref(me).cast()) } != 0
-    {
+    if !announce_end(core::ptr::from_ref(me).cast()) {
         // Its end would not be known. It may have more luck the next time.
         me.leave(None);
         return None;
@@ -183,8 +198,10 @@ fn register() -> Option<&'static Record> {
 fn allow_more() {
     static MASK: [AtomicU64; 128] = [const { AtomicU64::new(0) }; 128];
     let mut mask = [0u64; 128];
+    let most = SHARDS.load(Relaxed) as usize;
     if !os::allowed_cpus(&mut mask) {
-        return CIDS.allow(os::cpu_mask_bits());
+        // Unknown: as many as there are shards for.
+        return CIDS.allow(most);
     }
     let all = MASK.iter().zip(mask).map(|(word, more)| {
         // Most threads add nothing, and write nothing.
@@ -192,21 +209,20 @@ fn allow_more() {
         let after = if more & !before == 0 { before } else { word.fetch_or(more, Relaxed) | more };
         after.count_ones() as usize
     });
-    CIDS.allow(all.sum());
+    CIDS.allow(all.sum::<usize>().min(most));
 }
 
-/// Rounds in which libc calls destructors; what others free in the rounds before is still ours.
-/// (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same in all libcs.)
-const FAREWELLS: u32 = 4;
+/// The round of destructors, of four in all libcs (`PTHREAD_DESTRUCTOR_ITERATIONS`), that is our
+/// last one: what others free in the round before still finds the thread's shard. No later one,
+/// since a thread whose first operation is in a destructor has no more rounds to be told of.
+const FAREWELLS: u32 = 2;
 
 /// The end of a thread, in each of the rounds of its destructors.
 #[allow(unsafe_code)]
 extern "C" fn on_thread_end(record: *mut c_void) {
     // SAFETY: the value set by `register`.
     let me = unsafe { &*record.cast::<Record>().cast_const() };
-    if me.farewells.fetch_add(1, Relaxed) + 1 < FAREWELLS {
-        // SAFETY: as in `register`.
-        unsafe { libc::pthread_setspecific(KEY.load(Relaxed), record) };
+    if me.farewells.fetch_add(1, Relaxed) + 1 < FAREWELLS && announce_end(record) {
         return;
     }
     let _signals = os::SignalsBlocked::new();
@@ -362,7 +378,9 @@ pub fn stop(cid: u32) -> Option<Stopped> {
 
 /// In a child of `fork`: all threads but the calling one are not here, and hold nothing.
 pub fn forget_others() {
-    let me = mine().map_or(0, Record::number);
-    slots::forget_others(me, mine().is_some_and(|me| me.lease.is_inside()));
+    // A thread at its end has no number, and is inside of nothing.
+    let mine = mine().filter(|me| me.number() != 0);
+    let me = mine.map_or(0, Record::number);
+    slots::forget_others(me, mine.is_some_and(|me| me.lease.is_inside()));
     records::forget_all_but(me);
 }

@@ -33,6 +33,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod areas;
 pub mod arena;
 pub mod batch;
 pub mod bins;

@@ -13,6 +13,7 @@
 //! emulated cids a thread's lease holds a copy of its table entry.
 #![allow(unsafe_code)]
 
+use crate::areas;
 use crate::arena::Arena;
 use crate::config::{ARENA_BYTES, SHARD_BYTES};
 use crate::heap::{Heap, Source};
@@ -26,7 +27,6 @@ use crate::slots;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use rseq_sys::cs::{self, HEADERS, Header, INACTIVE, MISS};
 use rseq_sys::membarrier;
-use rseq_sys::registration::{self, Owner};
 
 const _: () = assert!(ARENA_BYTES + SHARD_WORDS * 8 <= SHARD_BYTES);
 
@@ -65,10 +65,7 @@ impl<'a> Shard<'a> {
             return Self::leased(heap).unwrap_or(orphan);
         }
         let mut id = section::shard_id(heap);
-        if id.is_none()
-            && heap.registration.owner == Owner::Own
-            && registration::register_thread(heap.registration.offset)
-        {
+        if id.is_none() && areas::register(&heap.registration) {
             id = section::shard_id(heap);
         }
         let Some(id) = id else {

@@ -30,7 +30,7 @@ use rseq_sys::membarrier;
 pub static CIDS: CidSet = CidSet::new();
 
 static SLOTS: [AtomicU64; CIDS_PER_NODE] = [const { AtomicU64::new(0) }; CIDS_PER_NODE];
-/// Whether the kernel makes the fences.
+/// Whether the kernel makes the fences. A filter that a program installs may end that.
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 /// What a slot says of its cid.
@@ -121,6 +121,8 @@ pub fn stop(by: u32, cid: u32) -> Option<Stopped> {
     let slot = Slot::read(cid);
     let holder = match slot {
         Slot::Free => {
+            // A handler that forks must find the bit ours.
+            let _inside = Lease::current().and_then(Lease::enter);
             if !CIDS.claim_this(cid) {
                 return None;
             }
@@ -138,17 +140,25 @@ pub fn stop(by: u32, cid: u32) -> Option<Stopped> {
     let lease = &records::at(holder).lease;
     lease.stop();
     // A holder that was binding its lease meanwhile did so before it left the operation.
-    (barrier() && !lease.is_inside() && lease.is_stopped()).then_some(stopped)
+    (barrier(lease) && !lease.is_inside() && lease.is_stopped()).then_some(stopped)
 }
 
-/// A full barrier in every thread that may hold a lease.
-fn barrier() -> bool {
-    if !is_asymmetric() {
+/// A full barrier in the thread of `lease`. False if the kernel refuses all of a sudden: its holder,
+/// whom the stop sends to a slow path, makes its own from then on.
+fn barrier(lease: &Lease) -> bool {
+    if !lease.is_asymmetric() {
         fence(SeqCst);
         return true;
     }
+    if !is_asymmetric() {
+        return false;
+    }
     // A child of `fork` may have lost the registration.
-    membarrier::barrier() || (membarrier::register_barrier() && membarrier::barrier())
+    let made = membarrier::barrier() || (membarrier::register_barrier() && membarrier::barrier());
+    if !made {
+        ASYMMETRIC.store(false, Relaxed);
+    }
+    made
 }
 
 impl Drop for Stopped {

@@ -25,10 +25,12 @@
 #![allow(unsafe_code)]
 
 use crate::cs::MISS;
+#[cfg(not(target_arch = "x86_64"))]
+use core::sync::atomic::fence;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
-    compiler_fence, fence,
+    compiler_fence,
 };
 use word::{single_threaded, word};
 
@@ -77,10 +79,12 @@ impl Lease {
         }
     }
 
-    /// Makes it a lease on nothing. `asymmetric` says that those who stop cids of this process
+    /// Makes it a lease on nothing, outside of operations: in a child of `fork` it may be that of
+    /// a thread which was inside of one. `asymmetric` says that those who stop cids of this process
     /// do so with `membarrier`.
     pub fn reset(&self, asymmetric: bool) {
         self.stop();
+        self.abandon();
         self.asymmetric.store(asymmetric, Relaxed);
     }
 
@@ -105,24 +109,36 @@ impl Lease {
         if turn & 1 != 0 {
             return None;
         }
-        if self.asymmetric.load(Relaxed) {
-            self.turn.store(turn.wrapping_add(1), Relaxed);
-            compiler_fence(SeqCst);
-        } else {
-            self.enter_fenced(turn);
+        self.turn.store(turn.wrapping_add(1), Relaxed);
+        compiler_fence(SeqCst);
+        // Looked at inside, where no handler changes it.
+        if !self.asymmetric.load(Relaxed) {
+            self.enter_fenced(turn.wrapping_add(1));
         }
         Some(Inside { lease: self, turn })
     }
 
     #[cold]
     fn enter_fenced(&self, turn: u32) {
-        if single_threaded() {
-            // The thread that makes a second one is outside of operations when it does so.
-            self.turn.store(turn.wrapping_add(1), Relaxed);
-            compiler_fence(SeqCst);
-        } else {
-            self.turn.swap(turn.wrapping_add(1), SeqCst);
+        // The thread that makes a second one is outside of operations when it does so.
+        if !single_threaded() {
+            self.turn.swap(turn, SeqCst);
+            // On x86-64 the swap is the barrier already.
+            #[cfg(not(target_arch = "x86_64"))]
             fence(SeqCst);
+        }
+    }
+
+    /// Whether `membarrier` alone makes the barriers of operations.
+    #[must_use]
+    pub fn is_asymmetric(&self) -> bool {
+        self.asymmetric.load(Acquire)
+    }
+    /// Has operations make their own barriers from now on. For the lease's own thread, outside of
+    /// operations: who sees it sees those that made none, too.
+    pub fn make_barriers(&self) {
+        if self.asymmetric.load(Relaxed) {
+            self.asymmetric.store(false, Release);
         }
     }
 

@@ -13,9 +13,11 @@
 //! With `GLIBC_TUNABLES=glibc.pthread.rseq=0`, an older glibc, or another libc, there is no
 //! registration, and each thread makes its own at its first slow path.
 //!
-//! Our area needs no unregistration at thread exit: it lies in the thread's static TLS block,
-//! beside the one that glibc itself would use and never unregisters. That block is reused
+//! With glibc our area needs no unregistration at thread exit: it lies in the thread's static TLS
+//! block, beside the one that glibc itself would use and never unregisters. That block is reused
 //! only after the kernel has cleared the thread's tid, when it no longer returns to user mode.
+//! A detached thread of musl unmaps that block itself, shortly before it ends, and must have
+//! called [`unregister_thread`] before.
 #![allow(unsafe_code)]
 
 use crate::abi::{self, Rseq};
@@ -64,8 +66,10 @@ global_asm!(
 #[cfg(target_arch = "aarch64")]
 global_asm!(include_str!("cs/aarch64_area.S"));
 
+/// From the thread pointer to our own variable, in bytes.
 #[cfg(target_arch = "x86_64")]
-fn own_offset() -> isize {
+#[must_use]
+pub fn own_offset() -> isize {
     let offset: isize;
     // SAFETY: an initial-exec TLS access; the loader filled the GOT entry with the offset.
     unsafe {
@@ -94,8 +98,10 @@ fn libc_words() -> Option<(isize, u32)> {
     Some(unsafe { (offset.read(), size.read()) })
 }
 
+/// From the thread pointer to our own variable, in bytes.
 #[cfg(target_arch = "aarch64")]
-fn own_offset() -> isize {
+#[must_use]
+pub fn own_offset() -> isize {
     unsafe extern "C" {
         fn cidalloc_rseq_own_offset() -> isize;
     }
@@ -149,12 +155,21 @@ fn active_size(libc_size: u32, feature_size: u32) -> u32 {
     }
 }
 
-/// Registers the calling thread's own variable; true also where it already was.
+/// `cpu_id` of a variable that was given back: not to be registered again. The kernel's word for a
+/// registration that failed (`RSEQ_CPU_ID_REGISTRATION_FAILED`).
+const GIVEN_BACK: i32 = -2;
+
+/// Registers the calling thread's own variable; true also where it already was, and false after
+/// [`unregister_thread`].
 ///
 /// Only for a process whose [`Registration::owner`] is [`Owner::Own`], or from [`detect`].
 /// Async-signal-safe; does not touch `errno`.
 pub fn register_thread(offset: isize) -> bool {
     const EBUSY: isize = -16;
+    // SAFETY: the offset of this thread's own variable.
+    if unsafe { area::cpu_id(offset) } == GIVEN_BACK {
+        return false;
+    }
     let area = area::thread_pointer().wrapping_add_signed(offset);
     // SAFETY: `area` is this thread's own 32-byte variable, aligned to 32, which lives until
     // the thread no longer returns to user mode.
@@ -162,8 +177,24 @@ pub fn register_thread(offset: isize) -> bool {
     ret == 0 || ret == EBUSY
 }
 
+/// Gives the registration of the calling thread's own variable back, and for good: nothing
+/// registers it again, whatever the thread still does until its end.
+///
+/// As [`register_thread`], and no handler of the thread may interrupt it.
+pub fn unregister_thread(offset: isize) {
+    const UNREGISTER: usize = 1;
+    let area = area::thread_pointer().wrapping_add_signed(offset);
+    let (length, signature) = (size_of::<Rseq>(), abi::SIGNATURE as usize);
+    // SAFETY: the kernel writes to this thread's own variable now, and never again.
+    unsafe { syscall4(nr::RSEQ, area, length, UNREGISTER, signature) };
+    let area: *mut Rseq = core::ptr::with_exposed_provenance_mut(area);
+    // SAFETY: as above; the variable is ours, not the kernel's, while it is not registered.
+    unsafe { (&raw mut (*area).cpu_id).write_volatile(GIVEN_BACK) };
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -186,5 +217,21 @@ mod tests {
             assert_eq!(cpu, -1);
         }
         assert_eq!((area::thread_pointer() as isize + offset) % 32, 0);
+    }
+
+    #[test]
+    fn a_variable_that_was_given_back_is_never_registered_again() {
+        let in_a_thread = || {
+            let offset = own_offset();
+            let first = register_thread(offset);
+            // SAFETY: our own variable's offset.
+            let is_filled = unsafe { area::cpu_id(offset) } >= 0;
+            unregister_thread(offset);
+            // SAFETY: as above.
+            let cpu = unsafe { area::cpu_id(offset) };
+            (first == is_filled, cpu, register_thread(offset))
+        };
+        let seen = std::thread::spawn(in_a_thread).join().unwrap();
+        assert_eq!(seen, (true, GIVEN_BACK, false));
     }
 }

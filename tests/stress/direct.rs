@@ -79,6 +79,8 @@ parent::runs! {
     no_object_is_lost_without_rseq: 16 "signals,trim,fork" ["WITHOUT" = "rseq=ENOSYS"];
     no_object_is_lost_without_rseq_and_membarrier: 16 "signals,trim,fork,churn"
         ["WITHOUT" = "rseq=EPERM,membarrier=EPERM"];
+    no_object_is_lost_without_rseq_and_without_a_number_of_cpus: 16 "signals,trim"
+        ["WITHOUT" = "rseq=ENOSYS,sched_getaffinity=EPERM"];
     no_object_is_lost_with_emulated_cids_when_everything_happens: 64 "signals,fork,churn,trim"
         ["CIDALLOC_CID" = "emulated" "CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_DECAY_MS" = "1"
          "CIDALLOC_CACHE_BYTES_MAX" = "64k"];

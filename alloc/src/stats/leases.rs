@@ -1,6 +1,7 @@
 //! The part of the statistics that only processes with emulated cids have.
 
 use crate::leases::{self, COUNTERS};
+use crate::records;
 use crate::report::Out;
 use crate::slots::CIDS;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ pub(super) fn write(out: &mut Out<'_>) {
     let (now, policy) = (&COUNTERS, leases::policy_word());
     let users = CIDS.users();
     out.number("lease_users", users, format_args!("threads that may hold a cid, {policy}"));
+    out.number("lease_records", records::most(), format_args!("of 64 B each, for threads"));
     let (used, bound) = (CIDS.used(), CIDS.bound());
     out.number("leases", used, format_args!("cids held, of {bound} that may be"));
     let claims = format_args!("claims while there was one thread");

@@ -3,7 +3,7 @@
 extern crate std;
 
 use super::*;
-use crate::registration::{Owner, Registration, detect, register_thread};
+use crate::registration::{Owner, Registration, detect, register_thread, unregister_thread};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::vec::Vec;
@@ -61,6 +61,13 @@ fn world() -> Option<World> {
 fn enter(registration: &Registration) {
     if registration.owner == Owner::Own {
         assert!(register_thread(registration.offset));
+    }
+}
+
+/// At the end of a thread that nobody joins: of musl's it must be.
+fn leave(registration: &Registration) {
+    if registration.owner == Owner::Own {
+        unregister_thread(registration.offset);
     }
 }
 
@@ -303,6 +310,7 @@ fn no_object_lost_or_doubled_under_oversubscription() {
                     }
                 }
                 bits.fetch_add(mine.len() as u64, Ordering::Relaxed);
+                leave(&w.registration);
             });
         }
     });
