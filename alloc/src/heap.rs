@@ -261,14 +261,15 @@ impl Heap {
             (Source::Kernel, None) => (Source::Cpu, "sysfs does not say how many nodes there are"),
             _ => (source, why),
         };
-        let nodes = if source == Source::None { 1 } else { known_nodes.unwrap_or(1) as usize };
+        let known = known_nodes.unwrap_or(1) as usize;
         let compact = options.cid_policy == Policy::Compact;
         let (source, why) = match source {
-            Source::Emulated if !leases::start(compact, nodes) => {
+            Source::Emulated if !leases::start(compact, known) => {
                 (Source::None, "no thread-specific key is left, by which emulated cids are kept")
             }
             _ => (source, why),
         };
+        let nodes = if source == Source::None { 1 } else { known };
         if source == Source::Cpu && 1 < nodes && nodes <= NODES_MAX {
             nodes::learn(nodes);
         }

@@ -12,22 +12,23 @@
 //! `docs/stats.md` explains every key; a test holds the two together. The report is written to
 //! a descriptor, or when the process ends, if the option `stats` says so.
 
+mod leases;
+
 use crate::check;
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
-use crate::leases::{self, COUNTERS};
 use crate::maintenance;
 use crate::nodes;
 use crate::options::{CidSource, Numa, Options};
 use crate::os::{self, FileIdentity};
 use crate::report::{Bytes, Out, Rate, with_out};
 use crate::shard::{self, Shard};
-use crate::slots::{self, CIDS};
+use crate::slots;
 pub use crate::snapshot::Snapshot;
 use crate::snapshot::{Events, NodeTotals, ShardTotals, arenas, classes};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Display};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use numa_sys::Errno;
 use numa_sys::policy::BindMode;
 use rseq_sys::abi;
@@ -54,7 +55,7 @@ fn report(out: &mut Out<'_>, heap: &Heap) {
     memory(out, &now);
     paths(out, heap, &now);
     if heap.source == Source::Emulated {
-        leases(out);
+        leases::write(out);
     }
     node_table(out, heap);
     shard_table(out, heap);
@@ -216,31 +217,6 @@ fn paths(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
         let (max, cids) = (now.id_max, heap.cids);
         out.number("cids_used", now.ids_used, format_args!("the highest is {max}, of {cids}"));
     }
-}
-
-fn leases(out: &mut Out<'_>) {
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (now, policy) = (&COUNTERS, leases::policy_word());
-    let users = CIDS.users();
-    out.number("lease_users", users, format_args!("threads that may hold a cid, {policy}"));
-    let (used, bound) = (CIDS.used(), CIDS.bound());
-    out.number("leases", used, format_args!("cids held, of {bound} that may be"));
-    let claims = format_args!("claims while there was one thread");
-    out.number("lease_single", count(&now.single_threaded), claims);
-    out.number("lease_recent", count(&now.recent), format_args!("claims of a thread's last cid"));
-    let claims = format_args!("claims of a free cid of the thread's node");
-    out.number("lease_node_local", count(&now.node_local), claims);
-    out.number("lease_expansions", count(&now.expansions), format_args!("claims of a new cid"));
-    out.number(
-        "lease_first_free",
-        count(&now.first_free),
-        format_args!("claims of the first free"),
-    );
-    out.number("lease_evictions", count(&now.evictions), format_args!("idle cids taken over"));
-    out.number("lease_transfers", count(&now.transfers), format_args!("handed to another thread"));
-    out.number("lease_removals", count(&now.removals), format_args!("given back"));
-    let without = format_args!("times that there was none to be had");
-    out.number("lease_misses", count(&now.without), without);
 }
 
 fn rate(events: &Events) -> Rate {

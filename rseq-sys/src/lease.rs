@@ -24,13 +24,13 @@
 //! with the shard of a thread that it does not have.
 #![allow(unsafe_code)]
 
-use crate::area::thread_pointer;
-use crate::cs::{Header, MISS};
+use crate::cs::MISS;
 use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     compiler_fence, fence,
 };
+use word::{single_threaded, word};
 
 /// One thread's lease. It is at home in memory that is never unmapped.
 #[repr(C)]
@@ -188,31 +188,21 @@ impl Lease {
     #[must_use]
     pub unsafe fn push(&self, class: usize, object: usize) -> bool {
         let Some(inside) = self.enter() else { return false };
-        let base = inside.base();
-        // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
-        unsafe {
-            let header = AtomicU64::from_ptr(base.add(class));
-            let word = header.load(Relaxed);
-            let room = word as u16 != (word >> 16) as u16;
-            if room {
-                slot(base, usize::from(word as u16)).store(object, Relaxed);
-                header.store(word.wrapping_add(PUSHED), Release);
-            }
-            room
-        }
+        // SAFETY: by the caller's promise.
+        unsafe { push_to(inside.base(), class, object) }
     }
 
     /// As [`crate::cs::push_on_node`].
     ///
     /// # Safety
-    /// As [`Self::push`]; header 0 of the shard says its node.
-    #[inline(always)]
+    /// As [`Self::push`]; header 0 of every shard says its node.
+    #[inline]
     #[must_use]
     pub unsafe fn push_on_node(&self, class: usize, object: usize, node: u32) -> bool {
-        let object = [object];
+        let Some(inside) = self.enter() else { return false };
+        let base = inside.base();
         // SAFETY: by the caller's promise.
-        let pushed = unsafe { self.push_counted(class, &object, node, PUSHED) };
-        pushed == 1
+        unsafe { is_on(base, node) && push_to(base, class, object) }
     }
 
     /// As [`crate::cs::pop_batch`].
@@ -245,23 +235,14 @@ impl Lease {
     /// As [`Self::push_on_node`], for each of the objects.
     #[must_use]
     pub unsafe fn push_batch(&self, class: usize, objects: &[usize], node: u32) -> usize {
-        // SAFETY: by the caller's promise.
-        unsafe { self.push_counted(class, objects, node, 1) }
-    }
-
-    /// Pushes what fits, if header 0 says `node`; `each` is what one adds to the header.
-    ///
-    /// # Safety
-    /// As [`Self::push_batch`].
-    #[inline(always)]
-    unsafe fn push_counted(&self, class: usize, objects: &[usize], node: u32, each: u64) -> usize {
         let Some(inside) = self.enter() else { return 0 };
         let base = inside.base();
+        // SAFETY: header 0 of the thread's shard.
+        if !unsafe { is_on(base, node) } {
+            return 0;
+        }
         // SAFETY: as in `push`; at most `end - cur` slots are written.
         unsafe {
-            if Header(AtomicU64::from_ptr(base).load(Relaxed)).ops() != node {
-                return 0;
-            }
             let header = AtomicU64::from_ptr(base.add(class));
             let word = header.load(Relaxed);
             let current = usize::from(word as u16);
@@ -270,7 +251,7 @@ impl Lease {
                 slot(base, current + i).store(object, Relaxed);
             }
             if count > 0 {
-                header.store(word.wrapping_add(count as u64 * each), Release);
+                header.store(word + count as u64, Release);
             }
             count
         }
@@ -340,6 +321,37 @@ impl Inside<'_> {
     }
 }
 
+/// As [`Lease::push`], inside of the operation, to the shard at `base`.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn push_to(base: *mut u64, class: usize, object: usize) -> bool {
+    // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
+    unsafe {
+        let header = AtomicU64::from_ptr(base.add(class));
+        let word = header.load(Relaxed);
+        let room = word as u16 != (word >> 16) as u16;
+        if room {
+            slot(base, usize::from(word as u16)).store(object, Relaxed);
+            header.store(word.wrapping_add(PUSHED), Release);
+        }
+        room
+    }
+}
+
+/// Whether the shard at `base` is on `node`. Of the base that is pushed to: one that is stopped
+/// meanwhile is another, which says node 0.
+///
+/// # Safety
+/// The base is a shard's.
+#[inline(always)]
+unsafe fn is_on(base: *mut u64, node: u32) -> bool {
+    // SAFETY: by the caller's promise.
+    let word = unsafe { AtomicU64::from_ptr(base) }.load(Relaxed);
+    (word >> 32) as u32 == node
+}
+
 /// What a pop adds to a header: `cur` - 1, `ops` + 1.
 const POPPED: u64 = (1 << 32) - 1;
 /// What a push adds: `cur` + 1, `ops` + 1.
@@ -353,76 +365,6 @@ unsafe fn slot<'a>(base: *mut u64, index: usize) -> &'a AtomicUsize {
     unsafe { AtomicUsize::from_ptr(base.add(index).cast()) }
 }
 
-/// The thread's own word for its lease.
-#[inline(always)]
-fn word() -> &'static AtomicPtr<Lease> {
-    let address = thread_pointer().wrapping_add_signed(word_offset());
-    // SAFETY: the variable below, in the calling thread's static TLS block, which only this
-    // thread reads and writes.
-    unsafe { AtomicPtr::from_ptr(core::ptr::with_exposed_provenance_mut(address)) }
-}
-
-#[cfg(target_arch = "x86_64")]
-core::arch::global_asm!(
-    ".pushsection .tbss.cidalloc_lease, \"awT\", @nobits",
-    ".balign 8",
-    ".hidden cidalloc_lease",
-    ".globl cidalloc_lease",
-    ".type cidalloc_lease, @object",
-    "cidalloc_lease:",
-    ".zero 8",
-    ".size cidalloc_lease, 8",
-    ".popsection",
-);
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn word_offset() -> isize {
-    let offset: isize;
-    // SAFETY: an initial-exec TLS access; the loader filled the GOT entry with the offset.
-    unsafe {
-        core::arch::asm!("mov {}, qword ptr [rip + cidalloc_lease@GOTTPOFF]", out(reg) offset,
-             options(nostack, pure, readonly, preserves_flags));
-    }
-    offset
-}
-
-/// `__libc_single_threaded` (sys/single_threaded.h, glibc 2.32), or null.
-#[cfg(target_arch = "x86_64")]
-fn libc_single_threaded() -> *const AtomicU8 {
-    let word: *const AtomicU8;
-    // SAFETY: loads the GOT entry of a weak symbol: its address, or null.
-    unsafe {
-        core::arch::asm!(".weak __libc_single_threaded",
-             "mov {}, qword ptr [rip + __libc_single_threaded@GOTPCREL]",
-             out(reg) word, options(nostack, pure, readonly, preserves_flags));
-    }
-    word
-}
-
-#[cfg(target_arch = "aarch64")]
-fn word_offset() -> isize {
-    unsafe extern "C" {
-        fn cidalloc_lease_offset() -> isize;
-    }
-    // SAFETY: returns the initial-exec TLS offset and touches nothing.
-    unsafe { cidalloc_lease_offset() }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn libc_single_threaded() -> *const AtomicU8 {
-    unsafe extern "C" {
-        fn cidalloc_libc_single_threaded() -> *const AtomicU8;
-    }
-    // SAFETY: returns the address of a weak symbol, or null.
-    unsafe { cidalloc_libc_single_threaded() }
-}
-
-/// Whether libc knows that the process has one thread.
-fn single_threaded() -> bool {
-    // SAFETY: null, or libc's variable of this type.
-    unsafe { libc_single_threaded().as_ref() }.is_some_and(|word| word.load(Relaxed) != 0)
-}
-
 #[cfg(test)]
 mod tests;
+mod word;

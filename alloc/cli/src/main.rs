@@ -1,4 +1,4 @@
-//! `cidalloc`: runs programs under the allocator.
+//! `cidalloc`: runs programs under the allocator, and looks at the host for it.
 //!
 //! ```text
 //!  cidalloc run [--stats] [--option NAME=VALUE]… -- PROGRAM ARGS
@@ -6,11 +6,14 @@
 //!     run.rs       child, its status           signals.rs   what is sent to us is for it
 //!     reports.rs   what its processes left     program.rs   why it left nothing
 //!  cidalloc options                            the table of options
+//!  cidalloc doctor                             what this host gives and lacks: doctor/
 //! ```
 //!
-//! Exit status: the program's own; 128 and the signal that ended it; 127 when it was not found,
-//! 126 when it cannot be run, 2 for a wrong command line, 1 when something of ours is missing.
+//! Exit status of `run`: the program's own; 128 and the signal that ended it; 127 when it was not
+//! found, 126 when it cannot be run, 2 for a wrong command line, 1 when something of ours is
+//! missing.
 
+mod doctor;
 mod library;
 mod options;
 mod program;
@@ -19,6 +22,7 @@ mod run;
 mod signals;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use doctor::DoctorArguments;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +42,9 @@ enum Command {
     Run(RunArguments),
     /// Print the options of the allocator with their values and defaults
     Options,
+    /// Print what this host gives the allocator, what it lacks, what that costs, and the remedy
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArguments),
 }
 
 const RUN_HELP: &str = "\
@@ -47,6 +54,14 @@ it cannot be run, 2 when the command line is wrong, 1 when the library is not th
 Examples:
   cidalloc run -- sort big.txt
   cidalloc run --stats -o cid=cpu -- python3 script.py";
+
+const DOCTOR_HELP: &str = "\
+Exit status: 0, whatever was found; with --strict 1 if a point is degraded; 2 when the command line
+is wrong. Nothing on the host is changed.
+
+Examples:
+  cidalloc doctor
+  cidalloc doctor --json | jq -r .points.cid_source.value";
 
 /// What `cidalloc run` was asked for.
 #[derive(Debug, clap::Args)]
@@ -99,6 +114,7 @@ impl Failure {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Options => {
             options::print();
             Ok(0)

@@ -111,7 +111,10 @@ fn options_reach_the_allocator() {
     assert!(output.status.success(), "{text}");
     assert!(text.starts_with("cidalloc: statistics of process "), "{text}");
     assert!(text.lines().next().unwrap().ends_with(" (ls)"), "{text}");
-    assert!(text.contains("cid_source      none: no caches, as the option asks"), "{text}");
+    assert!(
+        text.contains("cid_source      none: no caches, since the option asks for it"),
+        "{text}"
+    );
     let output = run(&["-o", "decay_ms=7", "sh", "-c", "echo $CIDALLOC_DECAY_MS"]);
     assert_eq!(output.stdout, b"7\n");
 }
@@ -119,8 +122,8 @@ fn options_reach_the_allocator() {
 #[test]
 fn wrong_options_are_named_in_one_line() {
     for (option, expected) in [
-        ("speed=11", "option 'speed=11': no such option; there are: cid numa"),
-        ("cid=moon", "option 'cid=moon': expected auto, kernel, cpu, none"),
+        ("speed=11", "option 'speed=11': no such option; there are: cid cid_policy numa"),
+        ("cid=moon", "option 'cid=moon': expected auto, kernel, cpu, emulated, none"),
         ("cid", "option 'cid': expected NAME=VALUE"),
         ("decay_ms=-1", "option 'decay_ms=-1': expected milliseconds"),
     ] {

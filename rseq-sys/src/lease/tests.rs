@@ -1,8 +1,9 @@
 //! Each outcome of the operations under a lease, the same as those of the sections.
 extern crate std;
 
+use super::word::libc_single_threaded;
 use super::*;
-use crate::cs::{HEADERS, INACTIVE, home_of_shard};
+use crate::cs::{HEADERS, Header, INACTIVE, home_of_shard};
 use std::vec::Vec;
 
 const CLASS: usize = 7;
