@@ -168,6 +168,8 @@ pub struct Heap {
     pub nodes: usize,
     /// Ids a node may have: the highest possible CPU and one.
     pub cids: usize,
+    /// Neighbouring cids that share an arena: a power of two.
+    pub arena_cids: usize,
     /// The kernel's page size in bytes.
     pub os_page: usize,
     /// Whether the environment could be read at start.
@@ -276,6 +278,12 @@ impl Heap {
         let cids = numa_sys::topology::possible_cpus()
             .map_or_else(os::cpu_mask_bits, |n| n as usize)
             .min(rseq_sys::cs::CIDS_PER_NODE);
+        let arena_cids = match options.arena_cids {
+            // Neighbouring CPU numbers may be on two nodes.
+            _ if source == Source::Cpu && nodes > 1 => 1,
+            0 => arena_cids_for(cids),
+            asked => asked,
+        };
         let bind = match options.numa {
             _ if nodes == 1 || nodes > NODES_MAX => None,
             Numa::Preferred => Some(BindMode::Preferred),
@@ -305,6 +313,7 @@ impl Heap {
             why,
             nodes,
             cids,
+            arena_cids,
             os_page: os::page_size(),
             environment_seen,
             bind,
@@ -381,6 +390,11 @@ fn choose_source(options: &Options, registration: &Registration) -> (Source, &'s
         Emulated => (Source::Emulated, AS_ASKED),
         None => (Source::None, AS_ASKED),
     }
+}
+
+/// How many cids share an arena on a machine with `cpus` CPUs.
+fn arena_cids_for(_cpus: usize) -> usize {
+    1
 }
 
 const AS_ASKED: &str = "the option asks for it";

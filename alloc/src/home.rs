@@ -58,6 +58,23 @@ impl Heap {
         if self.source == Source::Cpu { nodes::of_cpu(id.column()) } else { id.row() }
     }
 
+    /// The owner of the spans that shard `id` takes objects from: the shard itself, or its group.
+    #[must_use]
+    pub fn owner_of(&self, id: ShardId) -> ShardId {
+        if self.arena_cids == 1 || id == ShardId::ORPHAN {
+            return id;
+        }
+        let first = id.column() & !(self.arena_cids - 1);
+        ShardId::new(if self.source == Source::Cpu { first } else { id.row() }, first).shared()
+    }
+
+    /// The shards that share the arena of shard `first`.
+    pub fn sharers(&self, first: ShardId) -> impl Iterator<Item = ShardId> {
+        let end = (first.column() + self.arena_cids).min(self.cids);
+        let row = move |id| if self.source == Source::Cpu { id } else { first.row() };
+        (first.column()..end).map(move |id| ShardId::new(row(id), id))
+    }
+
     /// The page heap that the object at `address`, which is in the region, came from: what the
     /// sections compare with header 0 of a shard.
     #[must_use]

@@ -64,10 +64,29 @@ impl ShardId {
     /// Owner while a span changes hands: nobody's, not even the orphan arena's.
     pub const NOBODY: Self = Self(u32::MAX - 1);
 
+    /// Above all indices: the owner is a group of shards.
+    const SHARED: u32 = 1 << 30;
+
     /// The shard at `row` and `column`.
     #[must_use]
     pub fn new(row: usize, column: usize) -> Self {
         Self((row << CID_BITS | column) as u32)
+    }
+    /// The owner of the spans that a group shares whose first shard this is: like no index that a
+    /// section computes, so that nobody uses their local bitmaps.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self(self.0 | Self::SHARED)
+    }
+    /// Whether a section of some thread may find itself to be the owner.
+    #[must_use]
+    pub fn has_local_bits(self) -> bool {
+        self.0 & Self::SHARED == 0
+    }
+    /// The shard whose arena has the spans of this owner, which is not ORPHAN.
+    #[must_use]
+    pub fn of_arena(self) -> Self {
+        Self(self.0 & !Self::SHARED)
     }
     /// Its row in the table.
     #[must_use]

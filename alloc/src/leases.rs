@@ -32,7 +32,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 use rseq_sys::cs::CIDS_PER_NODE;
-use rseq_sys::lease::Lease;
+use rseq_sys::lease::{Inside, Lease};
 
 /// What became of leases since the start.
 #[derive(Debug)]
@@ -170,7 +170,12 @@ fn register() -> Option<&'static Record> {
     Lease::set_current(Some(&me.lease));
     // Known already: libc may allocate here.
     // SAFETY: our own key; the value is only handed back to us.
-    unsafe { libc::pthread_setspecific(KEY.load(Relaxed), core::ptr::from_ref(me).cast()) };
+    if unsafe { libc::pthread_setspecific(KEY.load(Relaxed), core::ptr::from_ref(me).cast()) } != 0
+    {
+        // Its end would not be known. It may have more luck the next time.
+        me.leave(None);
+        return None;
+    }
     Some(me)
 }
 
@@ -209,14 +214,21 @@ extern "C" fn on_thread_end(record: *mut c_void) {
         // It ends in a handler above an operation, which nobody will finish: it has not happened.
         me.lease.abandon();
     }
-    me.release();
     // Whatever libc frees after this goes to the orphan arena.
-    Lease::set_current(Some(&ENDED.lease));
-    CIDS.remove_user();
-    records::give_back(me);
+    me.leave(Some(&ENDED.lease));
 }
 
 impl Record {
+    /// Gives the cid and the record back; from now on the thread has lease `next`.
+    fn leave(&self, next: Option<&'static Lease>) {
+        if let Some(inside) = self.lease.enter() {
+            self.release(&inside);
+        }
+        Lease::set_current(next);
+        CIDS.remove_user();
+        records::give_back(self);
+    }
+
     fn holds(&self, cid: u32) -> bool {
         cid != NO_CID && Slot::read(cid) == Slot::Held(self.number())
     }
@@ -228,13 +240,18 @@ impl Record {
     }
 
     fn acquire(&self, node: usize) -> Option<u32> {
-        self.release();
-        // Handlers of this thread do without, so that it never holds two.
-        let _inside = self.lease.enter()?;
+        // From here on handlers of this thread do without, so that it never holds two.
+        let inside = self.lease.enter()?;
+        let cid = self.cid.load(Relaxed);
+        if self.holds(cid) && cid < CIDS.bound() {
+            // One of them was here before.
+            return Some(cid);
+        }
+        self.release(&inside);
         let node = SEVERAL_NODES.load(Relaxed).then_some(node);
         let policy = if COMPACT.load(Relaxed) { Policy::Compact } else { Policy::CacheLocal };
-        let recent = self.cid.load(Relaxed);
-        let Some(claim) = CIDS.claim(policy, (recent != NO_CID).then_some(recent), node) else {
+        let recent = (cid != NO_CID).then_some(cid);
+        let Some(claim) = CIDS.claim(policy, recent, node) else {
             allow_more();
             return self.take_over(node);
         };
@@ -251,11 +268,11 @@ impl Record {
         Some(claim.cid)
     }
 
-    /// Takes a cid over whose holder is idle. In two rounds: cids of this node, holders that did
-    /// nothing since the last look; then whatever there is.
+    /// Takes a cid over whose holder is idle. In three rounds: cids of this node whose holders did
+    /// nothing since somebody's last look; those of any node since ours; whatever there is.
     fn take_over(&self, node: Option<usize>) -> Option<u32> {
         let bound = CIDS.bound().max(1);
-        for round in 0..2 {
+        for round in 0..3 {
             for _ in 0..bound.min(SEARCH) {
                 let cid = HAND.fetch_add(1, Relaxed) % bound;
                 let turn = match Slot::read(cid) {
@@ -266,8 +283,12 @@ impl Record {
                 };
                 let seen = SEEN[cid as usize].swap(turn, Relaxed);
                 let at_home = node.is_none_or(|node| CIDS.is_bound_to(cid, node));
-                let preferred = seen == turn && at_home;
-                if turn & 1 == 0 && (preferred || round > 0) && self.seize(cid) {
+                let taken = match round {
+                    0 => seen == turn && at_home,
+                    1 => seen == turn,
+                    _ => true,
+                };
+                if taken && turn & 1 == 0 && self.seize(cid) {
                     return Some(cid);
                 }
             }
@@ -295,14 +316,14 @@ impl Record {
         true
     }
 
-    /// Gives the cid back, if the thread holds one.
-    fn release(&self) {
+    /// Gives the cid back, if the thread holds one: inside, since a handler would lead the lease
+    /// back to the shard.
+    fn release(&self, _inside: &Inside<'_>) {
         let cid = self.cid.load(Relaxed);
         if cid == NO_CID {
             return;
         }
         self.lease.stop();
-        let Some(_inside) = self.lease.enter() else { return };
         let me = self.number();
         loop {
             match Slot::read(cid) {

@@ -104,7 +104,7 @@ fn drain_idle(heap: &Heap, now_ms: u64) {
 fn drain(heap: &Heap, shard: &shard::Shard<'_>) {
     if shard.drain(|class, objects| flush::send_home(heap, class, objects)) {
         DRAINS.fetch_add(1, Relaxed);
-        release_empty(heap, shard.arena);
+        release_empty(heap, shard.spans());
     }
 }
 
@@ -142,10 +142,10 @@ fn send_unused_home(shard: &shard::Shard<'_>) {
     for class in 1..CLASSES {
         let class = SizeClass(class as u8);
         if cache::drop_unused(shard, class) {
-            supply::release_current(shard.heap, shard.arena, class);
+            supply::release_current(shard.heap, shard.spans(), class);
         }
-        if shard.arena.class(class).empties.load(Relaxed) != 0 {
-            supply::sweep(shard.heap, shard.arena, class);
+        if shard.spans().class(class).empties.load(Relaxed) != 0 {
+            supply::sweep(shard.heap, shard.spans(), class);
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Options {
     pub cid_policy: Policy,
     /// See [`TABLE`].
     pub numa: Numa,
+    /// Cids that share an arena; 0: as the machine asks.
+    pub arena_cids: usize,
     /// Bytes of free objects that one shard may cache.
     pub cache_bytes_max: usize,
     /// Milliseconds after which free pages are purged.
@@ -69,7 +71,7 @@ pub struct Info {
 }
 
 /// All options that exist.
-pub const TABLE: [Info; 8] = [
+pub const TABLE: [Info; 9] = [
     Info {
         name: "cid",
         values: "auto, kernel, cpu, emulated, none",
@@ -87,6 +89,12 @@ pub const TABLE: [Info; 8] = [
         values: "preferred, bind, none",
         default: "preferred",
         help: "how an arena's memory is tied to its node, on machines with several",
+    },
+    Info {
+        name: "arena_cids",
+        values: "auto, 1, 2, 4, 8",
+        default: "auto",
+        help: "neighbouring cids of one node that share an arena of spans; by default as measured for so many CPUs",
     },
     Info {
         name: "cache_bytes_max",
@@ -147,6 +155,7 @@ impl Options {
         cid: CidSource::Auto,
         cid_policy: Policy::CacheLocal,
         numa: Numa::Preferred,
+        arena_cids: 0,
         cache_bytes_max: 2 << 20,
         decay_ms: 1000,
         drain_ms: 1000,
@@ -186,6 +195,16 @@ impl Options {
                     b"preferred" => Numa::Preferred,
                     b"bind" => Numa::Bind,
                     b"none" => Numa::None,
+                    _ => return Err(bad),
+                }
+            }
+            "arena_cids" => {
+                self.arena_cids = match text {
+                    b"auto" => 0,
+                    b"1" => 1,
+                    b"2" => 2,
+                    b"4" => 4,
+                    b"8" => 8,
                     _ => return Err(bad),
                 }
             }
@@ -279,7 +298,7 @@ mod tests {
         }
         assert_eq!(options.cache_bytes_max, Options::DEFAULT.cache_bytes_max);
         assert_eq!(options.decay_ms, Options::DEFAULT.decay_ms);
-        assert_eq!(TABLE[3].default, "2m");
+        assert_eq!(TABLE[4].default, "2m");
     }
 
     #[test]

@@ -108,12 +108,6 @@ pub fn forget_all_but(number: u32) {
     (1..number).for_each(|other| give_back(at(other)));
 }
 
-/// Numbers that were ever in use at the same time.
-#[must_use]
-pub fn most() -> u32 {
-    LAST.load(Relaxed)
-}
-
 fn pop() -> Option<u32> {
     let mut head = FREE.load(Acquire);
     while head as u32 != 0 {

@@ -110,8 +110,23 @@ impl<'a> Shard<'a> {
         if id == ShardId::ORPHAN {
             &heap.orphans()[heap.page_heap_of(page).1.node]
         } else {
-            Self::laid_out(heap, id).arena
+            Self::laid_out(heap, id.of_arena()).arena
         }
+    }
+
+    /// The arena that has the shard's spans: its own, or that of its group's first shard.
+    #[must_use]
+    pub fn spans(&self) -> &'a Arena {
+        match self.spans_owner() {
+            ShardId::ORPHAN => self.arena,
+            owner => Self::laid_out(self.heap, owner.of_arena()).arena,
+        }
+    }
+
+    /// The owner of the spans of [`Self::spans`].
+    #[must_use]
+    pub fn spans_owner(&self) -> ShardId {
+        self.heap.owner_of(self.arena.id())
     }
 
     fn laid_out(heap: &'a Heap, id: ShardId) -> Self {
@@ -138,8 +153,10 @@ impl<'a> Shard<'a> {
             return None;
         }
         let memory = heap.region.shard_memory(heap.slot(id));
-        if before == ABSENT && Self::commit(heap, id, memory).is_err() {
-            state.store(ABSENT, Ordering::Release);
+        let ready = before == DRAINED
+            || (Self::first_of_group(heap, id) && Self::commit(heap, id, memory).is_ok());
+        if !ready {
+            state.store(before, Ordering::Release);
             return None;
         }
         let shard = Self::laid_out(heap, id);
@@ -155,6 +172,12 @@ impl<'a> Shard<'a> {
         shard.table_entry(id).store(headers, Ordering::Release);
         state.store(READY, Ordering::Release);
         Some(shard)
+    }
+
+    /// Whether there is the shard whose arena `id` shares, brought into being if need be.
+    fn first_of_group(heap: &'a Heap, id: ShardId) -> bool {
+        let first = heap.owner_of(id).of_arena();
+        first == id || Self::arena_of(heap, first).is_some() || Self::build(heap, first).is_some()
     }
 
     fn commit(heap: &Heap, id: ShardId, memory: *mut u8) -> Result<(), OutOfMemory> {

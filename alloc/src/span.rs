@@ -178,12 +178,12 @@ impl Bitmaps {
         }
     }
 
-    /// Notes all objects as free: in the local bitmap, or for the orphan arena, whose threads
-    /// have no sections, in the remote one. The page must not be published yet.
+    /// Notes all objects as free: in the local bitmap, or for an owner whose local bits nobody
+    /// uses, in the remote one. The page must not be published yet.
     pub fn fill(&self, owner: ShardId) {
         for i in 0..self.words {
             let full = full_word(self.objects, i);
-            let (local, remote) = if owner == ShardId::ORPHAN { (0, full) } else { (full, 0) };
+            let (local, remote) = if owner.has_local_bits() { (full, 0) } else { (0, full) };
             self.local_word(i).store(local, Ordering::Relaxed);
             self.remote(i).store(remote, Ordering::Relaxed);
         }

@@ -37,12 +37,13 @@ enum Left {
 pub fn collect(shard: &Shard<'_>, class: SizeClass, batch: &mut Batch, want: usize) {
     let region = &shard.heap.region;
     while batch.len() < want {
-        let Some(page) = shard.arena.take(region, class).or_else(|| find(shard, class)) else {
+        let arena = shard.spans();
+        let Some(page) = arena.take(region, class).or_else(|| find(shard, class)) else {
             return;
         };
         let span = region.span(page);
         match take_objects(shard, page, span, class, batch, want) {
-            Left::Filled => shard.arena.keep(region, class, page),
+            Left::Filled => arena.keep(region, class, page),
             Left::Exhausted => {
                 span.unqueue();
                 if region.bitmaps(page, class).any_free() && span.try_possess() {
@@ -50,7 +51,7 @@ pub fn collect(shard: &Shard<'_>, class: SizeClass, batch: &mut Batch, want: usi
                     Shard::owner_arena(shard.heap, span.owner(), page).enqueue(region, page);
                 }
             }
-            Left::Moved => return shard.arena.keep(region, class, page),
+            Left::Moved => return arena.keep(region, class, page),
         }
     }
 }
@@ -68,12 +69,12 @@ fn take_objects(
     let (words, size) = (info.words as usize, info.size as usize);
     let base = shard.heap.region.address(page).addr();
     let bits = shard.heap.region.bitmaps(page, class);
-    let orphan = shard.arena.id() == ShardId::ORPHAN;
+    let has_local_bits = shard.spans_owner().has_local_bits();
     let first = span.cursor.load(Ordering::Relaxed) as usize % words;
     for i in (first..words).chain(0..first) {
         let at = base + i * 64 * size;
         let local = bits.local(i);
-        if local != 0 && !orphan {
+        if local != 0 && has_local_bits {
             let mask = lowest_bits(local, want - batch.len());
             let word = bits.local_word(i);
             // SAFETY: local words change only in sections that compare the same owner
@@ -110,7 +111,7 @@ fn take_objects(
 /// A span for an arena that has none: from its own empties, an idle shard, or the page heap.
 #[cold]
 fn find(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
-    sweep_arena(shard.heap, shard.arena);
+    sweep_arena(shard.heap, shard.spans());
     adopt(shard, class).or_else(|| new_span(shard, class))
 }
 
@@ -118,7 +119,7 @@ fn new_span(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
     let (page_heap, home) = shard.heap.page_heap(shard.heap_index());
     let run = page_heap.alloc(home, 1).ok()?;
     let region = &shard.heap.region;
-    let owner = shard.arena.id();
+    let owner = shard.spans_owner();
     region.bitmaps(run.page, class).fill(owner);
     region.span(run.page).begin(class, owner);
     region.set_entries(run.page, 1, class.0);
@@ -188,26 +189,39 @@ pub fn release_current(heap: &Heap, arena: &Arena, class: SizeClass) {
 /// Takes over the queued spans of `class` from a shard of the same node that has been idle.
 /// One of them is returned in our possession.
 fn adopt(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
-    let (heap, me) = (shard.heap, shard.arena.id());
+    let (heap, me) = (shard.heap, shard.spans_owner());
     if !shard.has_cache() {
         return None;
     }
     let now_ms = os::now_ms();
     let idle_since = now_ms.saturating_sub(heap.options.drain_ms);
-    let donor = heap
-        .ids()
-        .filter(|id| heap.heap_of_node(heap.node_of(*id)) == shard.heap_index() && *id != me)
-        .filter_map(|id| Shard::arena_of(heap, id))
-        .find(|arena| {
-            arena.has_queued(class) && arena.last_used_ms.load(Ordering::Relaxed) < idle_since
-        })?;
-    let chain = donor.take_queue(class);
-    (chain != PageId::NONE).then(|| give_to(shard, class, chain, donor)).flatten()
+    let arena_of = |id| Shard::arena_of(heap, id);
+    let is_idle = |arena: &Arena| arena.last_used_ms.load(Ordering::Relaxed) < idle_since;
+    let donor = heap.ids().find(|&id| {
+        let owner = heap.owner_of(id);
+        owner != me
+            && owner.of_arena() == id
+            && heap.heap_of_node(heap.node_of(id)) == shard.heap_index()
+            && arena_of(id).is_some_and(|arena| arena.has_queued(class))
+            && heap.sharers(id).filter_map(arena_of).all(is_idle)
+    })?;
+    let arena = arena_of(donor)?;
+    let chain = arena.take_queue(class);
+    if chain == PageId::NONE {
+        return None;
+    }
+    give_to(shard, class, chain, arena, heap.owner_of(donor))
 }
 
-/// Makes the spans of `chain`, all in our possession, ours: OWNER-FENCED.
-fn give_to(shard: &Shard<'_>, class: SizeClass, chain: PageId, donor: &Arena) -> Option<PageId> {
-    let (region, me) = (&shard.heap.region, shard.arena.id());
+/// Makes the spans of `chain`, all in our possession and `old`'s before, ours: OWNER-FENCED.
+fn give_to(
+    shard: &Shard<'_>,
+    class: SizeClass,
+    chain: PageId,
+    donor: &Arena,
+    old: ShardId,
+) -> Option<PageId> {
+    let (region, me) = (&shard.heap.region, shard.spans_owner());
     let each = |owner: ShardId| {
         let mut last = chain;
         let mut next = chain;
@@ -219,9 +233,10 @@ fn give_to(shard: &Shard<'_>, class: SizeClass, chain: PageId, donor: &Arena) ->
         last
     };
     let last = each(ShardId::NOBODY);
-    if shard::stop(shard.heap, donor.id()).is_none() {
+    // The local bits of a group's spans are nobody's, and always zero.
+    if old.has_local_bits() && shard::stop(shard.heap, old).is_none() {
         // Sections of the old owner may be under way; for them nothing has changed.
-        each(donor.id());
+        each(old);
         donor.enqueue_chain(region, class, chain, last);
         return None;
     }
@@ -229,7 +244,7 @@ fn give_to(shard: &Shard<'_>, class: SizeClass, chain: PageId, donor: &Arena) ->
     fence(Ordering::SeqCst);
     let rest = PageId(region.span(chain).next.load(Ordering::Relaxed));
     if rest != PageId::NONE {
-        shard.arena.enqueue_chain(region, class, rest, last);
+        shard.spans().enqueue_chain(region, class, rest, last);
     }
     Some(chain)
 }

@@ -136,12 +136,14 @@ impl Walk<'_> {
         let region = &self.heap.region;
         let owner = region.span(page).owner();
         let known = owner == ShardId::ORPHAN
-            || (owner != ShardId::NOBODY && Shard::arena_of(self.heap, owner).is_some());
+            || (owner != ShardId::NOBODY && Shard::arena_of(self.heap, owner.of_arena()).is_some());
         if !known || region.span(page).class() != class {
             return Err(Violation::OwnerUnknown { page: page.0, owner: owner.0 });
         }
         let home = self.heap.page_heap_of(page).1.node;
-        if owner != ShardId::ORPHAN && self.heap.heap_of_node(self.heap.node_of(owner)) != home {
+        if owner != ShardId::ORPHAN
+            && self.heap.heap_of_node(self.heap.node_of(owner.of_arena())) != home
+        {
             return Err(Violation::SpanElsewhere { page: page.0, owner: owner.0 });
         }
         let (info, bits) = (class.info(), region.bitmaps(page, class));
@@ -155,7 +157,7 @@ impl Walk<'_> {
             if beyond != 0 {
                 return Err(Violation::BitsBeyondObjects { page: page.0, word, bits: beyond });
             }
-            if owner == ShardId::ORPHAN && local != 0 {
+            if !owner.has_local_bits() && local != 0 {
                 return Err(Violation::OrphanLocalBits { page: page.0, word });
             }
             let free = local | remote;
@@ -250,7 +252,7 @@ impl Walk<'_> {
                 let mut next = if current == PageId::NONE { page } else { current };
                 while next != PageId::NONE {
                     let at = next.0;
-                    let arena = arena.id();
+                    let arena = self.heap.owner_of(arena.id());
                     let right = next < self.end
                         && next.0 >= EXTENT_PAGES
                         && region.entry(next) == class.0

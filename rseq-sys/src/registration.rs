@@ -21,7 +21,9 @@
 use crate::abi::{self, Rseq};
 use crate::area;
 use crate::syscall::{nr, syscall4};
-use core::arch::{asm, global_asm};
+#[cfg(target_arch = "x86_64")]
+use core::arch::asm;
+use core::arch::global_asm;
 
 /// Whose areas are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

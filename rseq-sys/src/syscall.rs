@@ -1,8 +1,8 @@
 //! Raw system calls. They leave `errno` alone, since malloc's callers look at it.
 //!
 //! # Safety
-//! The file holds the crate's only system call instructions; each caller states why its
-//! arguments are valid.
+//! The file holds the system call instructions of all but the self-test of [`crate::soundness`],
+//! which maps memory; each caller states why its arguments are valid.
 #![allow(unsafe_code)]
 
 use core::arch::asm;

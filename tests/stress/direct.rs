@@ -82,6 +82,10 @@ parent::runs! {
     no_object_is_lost_with_emulated_cids_when_everything_happens: 64 "signals,fork,churn,trim"
         ["CIDALLOC_CID" = "emulated" "CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_DECAY_MS" = "1"
          "CIDALLOC_CACHE_BYTES_MAX" = "64k"];
+    no_object_is_lost_from_shared_arenas: 16 "signals,trim,fork,churn"
+        ["CIDALLOC_ARENA_CIDS" = "2" "CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_CACHE_BYTES_MAX" = "64k"];
+    no_object_is_lost_from_shared_arenas_with_emulated_cids: 16 "signals,trim,churn"
+        ["CIDALLOC_ARENA_CIDS" = "8" "CIDALLOC_CID" = "emulated"];
     no_object_is_lost_without_cids: 16 "signals,trim,fork" ["CIDALLOC_CID" = "none"];
     no_object_is_lost_where_we_register_threads: 16 "signals,trim,fork,churn"
         ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"];

@@ -90,33 +90,31 @@ fn nodes_keep_the_cids_that_were_bound_to_them() {
 #[test]
 fn a_cid_has_one_holder_and_the_bound_holds_at_every_moment() {
     const THREADS: u32 = 6;
-    let set = set(4, 0);
+    let set = set(4, THREADS);
     let held: Vec<AtomicBool> = (0..THREADS).map(|_| AtomicBool::new(false)).collect();
+    let in_use = AtomicU32::new(0);
     for policy in [Policy::Compact, Policy::CacheLocal] {
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    set.add_user();
                     let mut recent = None;
                     for _ in 0..20_000 {
                         let Some(Claim { cid, .. }) = set.claim(policy, recent, None) else {
                             thread::yield_now();
                             continue;
                         };
-                        // Users only leave at the end, so the bound may fall, but not below what
-                        // it is with four of them.
-                        assert!(cid < set.allowed());
+                        let now = in_use.fetch_add(1, AcqRel) + 1;
+                        assert!(now <= set.bound() && cid < set.allowed(), "{now} with {cid}");
                         assert!(!held[cid as usize].swap(true, AcqRel), "two holders of {cid}");
-                        assert!(set.used() <= set.allowed());
+                        in_use.fetch_sub(1, AcqRel);
                         held[cid as usize].store(false, Release);
                         set.release(cid);
                         recent = Some(cid);
                     }
-                    set.remove_user();
                 });
             }
         });
-        assert_eq!((set.used(), set.users()), (0, 0));
+        assert_eq!((set.used(), set.bound()), (0, 4));
     }
 }
 

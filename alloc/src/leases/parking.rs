@@ -22,12 +22,13 @@ static PARKINGS: AtomicU64 = AtomicU64::new(0);
 /// Parks the calling thread's cid, as a user of its own; `None` when it holds none just now.
 pub fn park() -> Option<Parking> {
     let me = mine()?;
+    // Inside, since a handler would lead the lease back to the shard.
+    let _inside = me.lease.enter()?;
     let cid = me.cid.load(Relaxed);
     if !me.holds(cid) {
         return None;
     }
     me.lease.stop();
-    let _inside = me.lease.enter()?;
     let number = PARKINGS.fetch_add(1, Relaxed) + 1;
     CIDS.add_user();
     if Slot::replace(cid, Slot::Held(me.number()), Slot::Parked(number)) {
@@ -44,13 +45,10 @@ pub fn resume(parking: &Parking) -> bool {
     let Some(me) = mine().or_else(register) else {
         return false;
     };
-    if me.lease.is_inside() {
-        return false;
-    }
-    me.release();
-    let Some(_inside) = me.lease.enter() else {
+    let Some(inside) = me.lease.enter() else {
         return false;
     };
+    me.release(&inside);
     let &Parking { cid, number, by } = parking;
     let resumed = Slot::replace(cid, Slot::Parked(number), Slot::Held(me.number()));
     if resumed {
