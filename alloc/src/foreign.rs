@@ -31,7 +31,7 @@ use rseq_sys::cs::INACTIVE;
 
 /// Takes back the object at `address` in one section or two, where there are several page heaps.
 /// False where that is not to be: it is no object of a class, there is no room, or no shard.
-#[inline]
+#[inline(never)]
 #[must_use]
 pub fn free(heap: &Heap, address: usize) -> bool {
     let Some(offset) = heap.region.offset_of(address) else {

@@ -57,21 +57,20 @@ impl<'a> Shard<'a> {
     /// The calling thread's shard, brought into being if need be.
     #[must_use]
     pub fn current(heap: &'a Heap) -> Self {
-        let orphan = Self::orphan(heap);
-        if heap.source == Source::None {
-            return orphan;
-        }
-        if heap.source == Source::Emulated {
-            return Self::leased(heap).unwrap_or(orphan);
-        }
+        let shard = match heap.source {
+            Source::None => None,
+            Source::Emulated => Self::leased(heap),
+            Source::Kernel | Source::Cpu => Self::sequenced(heap),
+        };
+        shard.unwrap_or_else(|| Self::orphan(heap))
+    }
+
+    fn sequenced(heap: &'a Heap) -> Option<Self> {
         let mut id = section::shard_id(heap);
         if id.is_none() && areas::register(&heap.registration) {
             id = section::shard_id(heap);
         }
-        let Some(id) = id else {
-            return orphan;
-        };
-        Self::ready(heap, id).or_else(|| Self::build(heap, id)).unwrap_or(orphan)
+        Self::ready(heap, id?).or_else(|| Self::build(heap, id?))
     }
 
     /// The shard of the calling thread's emulated cid, to which its operations lead then.

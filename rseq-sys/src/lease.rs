@@ -205,7 +205,7 @@ impl Lease {
     pub unsafe fn push(&self, class: usize, object: usize) -> bool {
         let Some(inside) = self.enter() else { return false };
         // SAFETY: by the caller's promise.
-        unsafe { inside.push(class, object) }
+        unsafe { push_to(inside.base(), class, object) }
     }
 
     /// As [`crate::cs::push_on_node`].
@@ -216,8 +216,9 @@ impl Lease {
     #[must_use]
     pub unsafe fn push_on_node(&self, class: usize, object: usize, node: u32) -> bool {
         let Some(inside) = self.enter() else { return false };
+        let base = inside.base();
         // SAFETY: by the caller's promise.
-        unsafe { inside.is_on(node) && inside.push(class, object) }
+        unsafe { is_on(base, node) && push_to(base, class, object) }
     }
 
     /// As [`crate::cs::pop_batch`].
@@ -253,7 +254,7 @@ impl Lease {
         let Some(inside) = self.enter() else { return 0 };
         let base = inside.base();
         // SAFETY: header 0 of the thread's shard.
-        if !unsafe { inside.is_on(node) } {
+        if !unsafe { is_on(base, node) } {
             return 0;
         }
         // SAFETY: as in `push`; at most `end - cur` slots are written.
@@ -334,37 +335,37 @@ impl Inside<'_> {
     fn base(&self) -> *mut u64 {
         self.lease.base.load(Acquire)
     }
+}
 
-    /// As [`Lease::push`], inside of the operation.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    unsafe fn push(&self, class: usize, object: usize) -> bool {
-        let base = self.base();
-        // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
-        unsafe {
-            let header = AtomicU64::from_ptr(base.add(class));
-            let word = header.load(Relaxed);
-            let room = word as u16 != (word >> 16) as u16;
-            if room {
-                slot(base, usize::from(word as u16)).store(object, Relaxed);
-                header.store(word.wrapping_add(PUSHED), Release);
-            }
-            room
+/// As [`Lease::push`], inside of the operation, to the shard at `base`.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn push_to(base: *mut u64, class: usize, object: usize) -> bool {
+    // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
+    unsafe {
+        let header = AtomicU64::from_ptr(base.add(class));
+        let word = header.load(Relaxed);
+        let room = word as u16 != (word >> 16) as u16;
+        if room {
+            slot(base, usize::from(word as u16)).store(object, Relaxed);
+            header.store(word.wrapping_add(PUSHED), Release);
         }
+        room
     }
+}
 
-    /// Whether the shard is on `node`.
-    ///
-    /// # Safety
-    /// The base is a shard's.
-    #[inline(always)]
-    unsafe fn is_on(&self, node: u32) -> bool {
-        // SAFETY: by the caller's promise.
-        let word = unsafe { AtomicU64::from_ptr(self.base()) }.load(Relaxed);
-        (word >> 32) as u32 == node
-    }
+/// Whether the shard at `base` is on `node`. Of the base that is pushed to: one that is stopped
+/// meanwhile is another, which says node 0.
+///
+/// # Safety
+/// The base is a shard's.
+#[inline(always)]
+unsafe fn is_on(base: *mut u64, node: u32) -> bool {
+    // SAFETY: by the caller's promise.
+    let word = unsafe { AtomicU64::from_ptr(base) }.load(Relaxed);
+    (word >> 32) as u32 == node
 }
 
 /// What a pop adds to a header: `cur` - 1, `ops` + 1.
