@@ -17,8 +17,9 @@ use rseq_sys::registration::{self, Owner, Registration};
 
 /// Whether threads of this libc unmap their own stack, and with it the area.
 const UNMAPPED_IN_USE: bool = cfg!(target_env = "musl");
-/// Rounds in which libc calls destructors (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same in all).
-const ROUNDS: usize = 4;
+/// The round of destructors that is our last one; no later one, since a thread whose first operation
+/// is in a destructor has no more of musl's four.
+const ROUNDS: usize = 2;
 
 /// The thread-specific key by which the end of a thread is known, plus 1.
 static KEY: AtomicU32 = AtomicU32::new(0);
@@ -68,8 +69,7 @@ fn announce(round: usize) -> bool {
     unsafe { libc::pthread_setspecific(KEY.load(Relaxed) - 1, without_provenance(round)) == 0 }
 }
 
-/// In each round of the destructors of a thread: what others free in the rounds before the last
-/// still goes to its shard.
+/// The end of a thread. What other destructors free in the first round still goes to its shard.
 extern "C" fn on_thread_end(round: *mut c_void) {
     if round.addr() < ROUNDS && announce(round.addr() + 1) {
         return;

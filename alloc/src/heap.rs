@@ -24,16 +24,18 @@ use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
 use crate::ids::ShardId;
 use crate::leases;
 use crate::nodes;
-use crate::options::{CidSource, Numa, Options};
+use crate::options::{Numa, Options};
 use crate::os::{self, OutOfMemory};
 use crate::page_heap::PageHeap;
 use crate::region::Region;
+use crate::source;
+pub use crate::source::Source;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use numa_sys::policy::BindMode;
 use rseq_sys::cs::{Anchor, MISS};
-use rseq_sys::registration::{Owner, Registration};
+use rseq_sys::registration::Registration;
 use rseq_sys::{abi, membarrier};
 
 /// What the fast paths read.
@@ -135,19 +137,6 @@ unsafe fn load_byte(byte: *const u8) -> usize {
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's readable byte; all its writers are atomic.
     unsafe { AtomicU8::from_ptr(byte.cast_mut()) }.load(Ordering::Relaxed).into()
-}
-
-/// Where shard indices come from, as found at start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// `mm_cid`.
-    Kernel,
-    /// `cpu_id`.
-    Cpu,
-    /// Cids of our own, under leases.
-    Emulated,
-    /// None: all threads use the orphan arena.
-    None,
 }
 
 /// The parts that are constant once the heap is ready.
@@ -256,7 +245,7 @@ impl Heap {
         });
         let feature_size = os::auxv(abi::AT_RSEQ_FEATURE_SIZE) as u32;
         let registration = areas::detect(feature_size);
-        let (source, why) = choose_source(&options, &registration);
+        let (source, why) = source::choose(options.cid, &registration, os::aborts_sections());
         // The kernel writes node numbers beside its cids whether or not we know how many there
         // can be; where sysfs does not say, CPU numbers are the ids of which all are known.
         let known_nodes = numa_sys::topology::possible_nodes();
@@ -282,7 +271,7 @@ impl Heap {
         let arena_cids = match options.arena_cids {
             // Neighbouring CPU numbers may be on two nodes.
             _ if source == Source::Cpu && nodes > 1 => 1,
-            0 => arena_cids_for(cids),
+            0 => source::cids_per_arena(cids),
             asked => asked,
         };
         let bind = match options.numa {
@@ -375,30 +364,6 @@ fn ids(source: Source, nodes: usize, cids: usize) -> impl Iterator<Item = ShardI
         (0..cids).map(move |id| ShardId::new(if source == Source::Cpu { id } else { node }, id))
     })
 }
-
-/// The best source that is there, or the one that is wanted if it is, and why it is that one.
-fn choose_source(options: &Options, registration: &Registration) -> (Source, &'static str) {
-    use CidSource::{Auto, Cpu, Emulated, Kernel, None};
-    let refused = registration.owner == Owner::Nobody;
-    match options.cid {
-        Kernel | Cpu | Auto if refused => (Source::Emulated, "the kernel refuses rseq(2)"),
-        Auto | Kernel | Cpu if !os::aborts_sections() => {
-            (Source::Emulated, "this kernel does not abort rseq sections on preemption (arm64)")
-        }
-        Kernel | Auto if registration.has_mm_cid => (Source::Kernel, "the kernel has mm_cid"),
-        Kernel | Auto => (Source::Cpu, "the kernel has no mm_cid (Linux 6.3)"),
-        Cpu => (Source::Cpu, AS_ASKED),
-        Emulated => (Source::Emulated, AS_ASKED),
-        None => (Source::None, AS_ASKED),
-    }
-}
-
-/// How many cids share an arena on a machine with `cpus` CPUs.
-fn arena_cids_for(_cpus: usize) -> usize {
-    1
-}
-
-const AS_ASKED: &str = "the option asks for it";
 
 /// Whether the calling thread, in a handler, interrupted itself holding a page heap's lock.
 pub(crate) fn holds_any_lock() -> bool {

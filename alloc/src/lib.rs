@@ -75,6 +75,7 @@ pub mod shard;
 pub mod size_class;
 pub mod slots;
 pub mod snapshot;
+pub mod source;
 pub mod span;
 pub mod start;
 pub mod stats;

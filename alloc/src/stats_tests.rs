@@ -107,7 +107,7 @@ fn blocks_in_hand_are_live_and_come_back() {
 fn a_shards_line_says_what_its_thread_did() {
     let heap = start::heap().unwrap();
     if heap.source == Source::None {
-        std::eprintln!("skipped: no shards here, the kernel refuses rseq");
+        std::eprintln!("skipped: without cids there are no shards");
         return;
     }
     let before = Snapshot::take(heap).events;

@@ -10,12 +10,12 @@
 //! busy heap always has, look lost. The walk notes what it has seen in bits of its own, one per
 //! grain of the region, in memory that it reserves for itself; it allocates nothing.
 
-use crate::bins::{BINS, bin_of};
+mod page_heaps;
+
 use crate::config::{EXTENT_PAGES, GRAIN, PAGE, PAGE_SHIFT};
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::marks::Marks;
-use crate::runs::Runs;
 use crate::shard::{self, Shard};
 use crate::size_class::{
     CLASSES, HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, LARGE, LARGE_BODY, is_object_start,
@@ -45,7 +45,7 @@ pub fn validate(heap: &Heap, held: impl Iterator<Item = usize>) -> Result<Census
     walk.lists(&mut listed)?;
     walk.flags(&listed)?;
     walk.hands(held)?;
-    page_heaps(heap, end, &mut runs, &mut census)?;
+    page_heaps::walk(heap, end, &mut runs, &mut census)?;
     match (EXTENT_PAGES..end.0).find(|&page| !runs.is_set(page as usize)) {
         Some(page) => Err(Violation::PageNowhere { page }),
         None => Ok(census),
@@ -321,81 +321,4 @@ fn mark_run(runs: &mut Marks, page: PageId, pages: u32) -> Result<(), Violation>
         Some(page) => Err(Violation::PageTwice { page }),
         None => Ok(()),
     }
-}
-
-fn page_heaps(
-    heap: &Heap,
-    end: PageId,
-    runs: &mut Marks,
-    census: &mut Census,
-) -> Result<(), Violation> {
-    let mut busy = 0;
-    for i in 0..heap.page_heaps() {
-        let (page_heap, home) = heap.page_heap(i);
-        let (dirty, clean) = page_heap
-            .inspect(home, |free| {
-                free_runs(heap, end, i, RunKind::Dirty, free, runs)?;
-                free_runs(heap, end, i, RunKind::Clean, free, runs)?;
-                Ok((free.of(RunKind::Dirty).pages(), free.of(RunKind::Clean).pages()))
-            })
-            .map_err(|_| Violation::LockHeld)??;
-        census.dirty_pages += dirty;
-        census.clean_pages += clean;
-        let counter = page_heap.counters.dirty_pages.load(Relaxed);
-        if counter != dirty {
-            return Err(Violation::Counter { name: "dirty_pages", counter, counted: dirty });
-        }
-        busy += page_heap.counters.busy_pages.load(Relaxed);
-    }
-    let counted = census.spans + census.large_pages;
-    if busy != counted {
-        return Err(Violation::Counter { name: "busy_pages", counter: busy, counted });
-    }
-    Ok(())
-}
-
-fn free_runs(
-    heap: &Heap,
-    end: PageId,
-    node: usize,
-    kind: RunKind,
-    free: &Runs,
-    runs: &mut Marks,
-) -> Result<(), Violation> {
-    let (region, bins) = (&heap.region, free.of(kind));
-    if let Some(bin) = (0..BINS).find(|&bin| !bins.bit_is_right(bin)) {
-        return Err(Violation::Bin { bin, page: 0, pages: 0 });
-    }
-    let mut counted = 0;
-    for (bin, page, pages) in bins.runs(region) {
-        if bin_of(pages) != bin {
-            return Err(Violation::Bin { bin, page: page.0, pages });
-        }
-        let after = page.plus(pages);
-        if after > end || page.0 < EXTENT_PAGES {
-            return Err(Violation::RunEnds { page: page.0, pages });
-        }
-        let last = region.span(page.plus(pages - 1));
-        if region.span(page).run_kind() != kind
-            || last.run_kind() != kind
-            || last.run_pages.load(Relaxed) != pages
-        {
-            return Err(Violation::RunEnds { page: page.0, pages });
-        }
-        // Another page heap's neighbour stays apart.
-        let ours = |p: PageId| heap.page_heaps() == 1 || region.node_of(p) == node;
-        if after < end
-            && ours(after)
-            && region.entry(after) == 0
-            && region.span(after).run_kind() == kind
-        {
-            return Err(Violation::Unmerged { page: after.0 });
-        }
-        mark_run(runs, page, pages)?;
-        counted += pages as usize;
-    }
-    if counted != bins.pages() {
-        return Err(Violation::Counter { name: "free pages", counter: bins.pages(), counted });
-    }
-    Ok(())
 }

@@ -30,7 +30,7 @@ fn classes_that_nobody_uses_any_more_leave_the_shard_and_its_spans() {
     use_class(OLD, 10_000);
     let heap = heap::started().expect("it was used");
     if heap.source == Source::None {
-        println!("skipped: without rseq there are no shards that could cache");
+        println!("skipped: without cids there are no shards that could cache");
         return;
     }
     let (cached, spans) = totals(OLD);
