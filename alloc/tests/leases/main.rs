@@ -10,6 +10,10 @@
 //! Each case runs in a process of its own, since its heap, cids and users are the process's.
 #![allow(unsafe_code)]
 
+mod steps;
+mod stops;
+mod world;
+
 use cidalloc::heap::{self, Source};
 use cidalloc::ids::ShardId;
 use cidalloc::shard::Shard;
@@ -21,6 +25,10 @@ use rseq_sys::lease::Lease;
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
+
+use steps::*;
+use stops::*;
+use world::*;
 
 /// Runs the ignored test `case` in a process with emulated cids.
 fn in_a_process(case: &str) {
@@ -61,203 +69,6 @@ cases! {
     nothing_is_committed_while_the_cid_is_stopped_without_membarrier: at_speed_without_membarrier
     others_may_stop_the_cid_at_each_instruction: stop_at_each
     thread_at_its_end_leaves_its_lease: last_round
-}
-
-/// Whether there can be two cids; else says why the case is skipped.
-fn two_cids() -> bool {
-    // As programs do: with all that is registered then.
-    use_heap(64);
-    let heap = heap::started().expect("it was used");
-    assert_eq!(heap.source, Source::Emulated);
-    let two = heap.cids >= 2 && CIDS.allowed() >= 2;
-    if !two {
-        println!("skipped: cases with two cids need two CPUs");
-    }
-    two
-}
-
-/// An operation on a class that the thread's shard may not have yet.
-fn use_heap(size: usize) {
-    let block = malloc::alloc(size);
-    assert!(!block.is_null());
-    // SAFETY: live, and given up once.
-    unsafe { free::free(block) };
-}
-
-fn my_cid() -> Option<u32> {
-    use_heap(64);
-    section::shard_id(heap::started()?).map(|id| id.column() as u32)
-}
-
-/// Cids whose slots name the calling thread as their holder.
-fn mine() -> usize {
-    let me = Lease::current().expect("the thread used the heap");
-    let is_mine = |n: u32| n != 0 && core::ptr::eq(&raw const records::at(n).lease, me);
-    let names_me = |cid: &u32| match Slot::read(*cid) {
-        Slot::Held(holder) | Slot::Stopped { holder, .. } => is_mine(holder),
-        Slot::Free | Slot::Parked(_) => false,
-    };
-    (0..CIDS.allowed()).filter(names_me).count()
-}
-
-fn in_slots() -> u32 {
-    (0..CIDS.allowed()).filter(|&cid| Slot::read(cid) != Slot::Free).count() as u32
-}
-
-/// What holds at each instruction of a process in which only one thread is at work; else why not.
-fn wrong() -> Option<&'static str> {
-    let me = Lease::current()?;
-    if let Some(index) = me.shard_index()
-        && !me.is_inside()
-    {
-        let cid = index & (rseq_sys::cs::CIDS_PER_NODE as u32 - 1);
-        match Slot::read(cid) {
-            Slot::Held(n) if core::ptr::eq(&raw const records::at(n).lease, me) => {}
-            _ => return Some("the lease leads to the shard of a cid that is not the thread's"),
-        }
-    }
-    (in_slots() > CIDS.used()).then_some("a cid is somebody's, and free for others")
-}
-
-fn assert_settled() {
-    assert_eq!(wrong(), None);
-    assert!(mine() <= 1, "the thread holds {} cids", mine());
-    assert_eq!(in_slots(), CIDS.used());
-}
-
-static HANDLED: AtomicUsize = AtomicUsize::new(0);
-/// A handler forks every so many instructions; 0: never.
-static FORK_EVERY: AtomicUsize = AtomicUsize::new(0);
-/// What a child looked at by steps, before it went on at full speed.
-static CHILD_STEPS: AtomicUsize = AtomicUsize::new(0);
-/// While a handler runs, there is one more user: as if another thread registered before and ended after.
-static OTHERS_REGISTER: AtomicBool = AtomicBool::new(false);
-static IS_CHILD: AtomicBool = AtomicBool::new(false);
-static KEPT: [AtomicPtr<usize>; 8] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 8];
-
-fn cry(what: &str) -> ! {
-    // SAFETY: writes a text, and ends the process; nothing that formats, in a handler.
-    unsafe {
-        libc::write(2, what.as_ptr().cast(), what.len());
-        libc::write(2, c"\n".as_ptr().cast(), 1);
-        libc::_exit(1)
-    }
-}
-
-extern "C" fn at_an_instruction(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let n = HANDLED.fetch_add(1, Relaxed);
-    if let Some(what) = wrong() {
-        cry(what);
-    }
-    ask_for_a_stop(n);
-    if IS_CHILD.load(Relaxed) {
-        if CHILD_STEPS.fetch_add(1, Relaxed) == 200 {
-            // SAFETY: the context of this very handler.
-            unsafe { end_steps(context) };
-        }
-        return;
-    }
-    let every = FORK_EVERY.load(Relaxed);
-    if every != 0 {
-        if n.is_multiple_of(every) {
-            fork_once();
-        }
-        return;
-    }
-    if OTHERS_REGISTER.load(Relaxed) {
-        CIDS.add_user();
-    }
-    // Another class now and then, so that handlers have slow operations, too.
-    let new = malloc::alloc(if n.is_multiple_of(16) { 16 + n % 4096 } else { 64 }).cast::<usize>();
-    if new.is_null() {
-        cry("no memory");
-    }
-    // SAFETY: a live block of 16 bytes or more.
-    unsafe { new.write(new.addr() ^ 0x5a5a) };
-    let old = KEPT[n % KEPT.len()].swap(new, Relaxed);
-    if !old.is_null() {
-        // SAFETY: whoever swaps a block out has it alone.
-        unsafe {
-            if old.read() != old.addr() ^ 0x5a5a {
-                cry("a block was handed out twice");
-            }
-            free::free(old.cast());
-        }
-    }
-    if OTHERS_REGISTER.load(Relaxed) {
-        CIDS.remove_user();
-    }
-    if let Some(what) = wrong() {
-        cry(what);
-    }
-}
-
-/// # Safety
-/// `context` is that of a handler.
-unsafe fn end_steps(context: *mut libc::c_void) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let context = context.cast::<libc::ucontext_t>();
-        (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100;
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = context;
-}
-
-/// The child goes on with what was interrupted.
-fn fork_once() {
-    // SAFETY: fork, and a wait for our own child.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            IS_CHILD.store(true, Relaxed);
-            return;
-        }
-        let mut status = 0;
-        if child < 0 || libc::waitpid(child, &raw mut status, 0) != child || status != 0 {
-            cry("a child failed");
-        }
-    }
-}
-
-type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-
-/// Calls `work` with a handler after each instruction. False where that cannot be done.
-fn step_through(work: impl FnOnce()) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: the handler is a function of this program; the flag is cleared again below.
-        unsafe {
-            let mut action: libc::sigaction = core::mem::zeroed();
-            action.sa_sigaction = at_an_instruction as Handler as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            libc::sigaction(libc::SIGTRAP, &raw const action, core::ptr::null_mut());
-            core::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
-            work();
-            core::arch::asm!("pushfq", "and qword ptr [rsp], -257", "popfq");
-        }
-        for kept in &KEPT {
-            let block = kept.swap(core::ptr::null_mut(), Relaxed);
-            // SAFETY: null, or a block that nobody else has.
-            unsafe { free::free(block.cast()) };
-        }
-        assert_settled();
-        if IS_CHILD.load(Relaxed) {
-            (0..200).for_each(|i| use_heap(16 * i + 1));
-            assert_settled();
-            // SAFETY: ends the child of a handler.
-            unsafe { libc::_exit(0) };
-        }
-        let census = validate(heap::started().expect("it was used"), core::iter::empty());
-        assert_eq!(census.expect("a consistent heap").elsewhere(), 0, "objects were lost");
-        assert!(HANDLED.load(Relaxed) > 100, "{} handlers", HANDLED.load(Relaxed));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (work, at_an_instruction as Handler);
-        println!("skipped: no trap flag on this architecture");
-    }
 }
 
 /// The second thread has cid 1, and has to come down to cid 0.
@@ -351,23 +162,6 @@ fn stop_and_fork() {
     // Its end left cid 1 free. To be sure to fork between the bit and the slot: at each of them.
     FORK_EVERY.store(1, Relaxed);
     step_through(|| drop(leases::stop(1)));
-}
-
-/// Calls `work` with the cid of another thread, which does nothing meanwhile.
-fn with_an_idle_thread(work: impl FnOnce(u32)) {
-    if !two_cids() {
-        return;
-    }
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let idle = thread::spawn(move || {
-        (0..20).for_each(|i| use_heap(100 * i + 1));
-        said.send(my_cid()).expect("a listener");
-        wait.recv().expect("the other end");
-    });
-    work(heard.recv().expect("the other thread").expect("a cid"));
-    go.send(()).expect("a waiter");
-    idle.join().expect("it ends well");
 }
 
 #[test]
@@ -500,48 +294,6 @@ fn between_operations() {
     assert_settled();
 }
 
-/// One thread allocates and frees, and one stops its cid, over and over.
-fn stop_at_speed() {
-    if !two_cids() {
-        return;
-    }
-    let heap = heap::started().expect("it was used");
-    let class = cidalloc::size_class::of_size(64);
-    let ids = AtomicUsize::new(usize::MAX);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Relaxed) {
-                (0..20).for_each(|_| use_heap(64));
-                ids.store(my_cid().map_or(usize::MAX, |cid| cid as usize), Relaxed);
-            }
-        });
-        let now = std::time::Instant::now;
-        let end = now() + core::time::Duration::from_millis(700);
-        let patience = end + core::time::Duration::from_secs(20);
-        let mut stops = 0;
-        for n in 0u32.. {
-            let cid = ids.load(Relaxed);
-            if n.is_multiple_of(64) && (stops > 50 && now() > end || now() > patience) {
-                break;
-            }
-            if cid == usize::MAX || my_cid() == Some(cid as u32) {
-                continue;
-            }
-            let Some(stopped) = leases::stop(cid as u32) else { continue };
-            let shard = Shard::ready(heap, ShardId::new(0, cid)).expect("it was used");
-            let ops = || shard.header(class).map(|header| header.ops());
-            let before = ops();
-            (0..n % 512).for_each(|_| core::hint::spin_loop());
-            assert_eq!(ops(), before, "an operation was committed after {stops} stops");
-            drop(stopped);
-            stops += 1;
-        }
-        done.store(true, Relaxed);
-        assert!(stops > 50, "only {stops} stops");
-    });
-}
-
 #[test]
 #[ignore = "is started by another, in a process of its own"]
 fn at_speed() {
@@ -573,30 +325,6 @@ fn at_speed_without_membarrier() {
     }
     stop_at_speed();
     assert!(!cidalloc::slots::is_asymmetric());
-}
-
-/// What the handlers ask of the other thread, and its answers.
-static ASKED: AtomicUsize = AtomicUsize::new(IDLE);
-const IDLE: usize = 0;
-const STOP: usize = 1;
-const START: usize = 2;
-const END: usize = 3;
-static PHASE: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-/// Has the other thread stop this one's cid at one instruction, and start it 30 later.
-fn ask_for_a_stop(n: usize) {
-    let phase = PHASE.load(Relaxed);
-    let ask = match n.wrapping_sub(phase) % 60 {
-        _ if phase == usize::MAX => return,
-        0 => STOP,
-        30 => START,
-        _ => return,
-    };
-    ASKED.store(ask, Relaxed);
-    while ASKED.load(Relaxed) != IDLE {
-        // SAFETY: takes nothing.
-        unsafe { libc::sched_yield() };
-    }
 }
 
 #[test]
