@@ -12,6 +12,7 @@
 //! decides whose they are; it says in each record whose they were.
 
 pub mod catalog;
+pub mod locality;
 pub mod record;
 pub mod report;
 pub mod results;

@@ -17,15 +17,15 @@ mod facts;
 mod figures;
 #[cfg(test)]
 mod fixture;
-mod grid;
+pub(crate) mod grid;
 mod heat;
-mod lines;
+pub(crate) mod lines;
 mod measure;
-mod number;
+pub(crate) mod number;
 mod page;
-mod palette;
+pub(crate) mod palette;
 mod scatter;
-mod svg;
+pub(crate) mod svg;
 mod tables;
 
 pub use csv::csv;
