@@ -268,8 +268,12 @@ impl Record {
         let policy = if COMPACT.load(Relaxed) { Policy::Compact } else { Policy::CacheLocal };
         let recent = (cid != NO_CID).then_some(cid);
         let Some(claim) = CIDS.claim(policy, recent, node) else {
-            allow_more();
-            return self.take_over(node);
+            let taken = self.take_over(node);
+            // Affinities may have been widened since threads began: looked at now and then.
+            if taken.is_none() && COUNTERS.without.load(Relaxed).is_multiple_of(ASK_EVERY) {
+                allow_more();
+            }
+            return taken;
         };
         Slot::Held(self.number()).write(claim.cid);
         self.cid.store(claim.cid, Relaxed);
@@ -284,11 +288,12 @@ impl Record {
         Some(claim.cid)
     }
 
-    /// Takes a cid over whose holder is idle. In three rounds: cids of this node whose holders did
-    /// nothing since somebody's last look; those of any node since ours; whatever there is.
+    /// Takes a cid over whose holder is idle: it did nothing since somebody's last look, on this
+    /// node, or since our own a moment ago. From holders that are at work nothing is taken: they
+    /// would come for another one at once, and so would its holder.
     fn take_over(&self, node: Option<usize>) -> Option<u32> {
         let bound = CIDS.bound().max(1);
-        for round in 0..3 {
+        for round in 0..2 {
             for _ in 0..bound.min(SEARCH) {
                 let cid = HAND.fetch_add(1, Relaxed) % bound;
                 let turn = match Slot::read(cid) {
@@ -299,12 +304,8 @@ impl Record {
                 };
                 let seen = SEEN[cid as usize].swap(turn, Relaxed);
                 let at_home = node.is_none_or(|node| CIDS.is_bound_to(cid, node));
-                let taken = match round {
-                    0 => seen == turn && at_home,
-                    1 => seen == turn,
-                    _ => true,
-                };
-                if taken && turn & 1 == 0 && self.seize(cid) {
+                let is_idle = seen == turn && turn & 1 == 0;
+                if is_idle && (at_home || round > 0) && self.seize(cid) {
                     return Some(cid);
                 }
             }
@@ -363,6 +364,9 @@ impl Record {
         }
     }
 }
+
+/// Searches in vain from one look at the CPUs allowed to the next.
+const ASK_EVERY: u64 = 64;
 
 /// Cids that one search for an idle one looks at, at most, in each round.
 const SEARCH: u32 = 64;
