@@ -83,6 +83,7 @@ fn source_facts(out: &mut Out<'_>, heap: &Heap) {
     };
     out.fact("cid_source", format_args!("{what}, since {}", heap.why));
     out.fact("cid_option", format_args!("{}", cid_word(wanted)));
+    out.number("arena_cids", heap.arena_cids, format_args!("neighbouring cids share an arena"));
     let owner = match registration.owner {
         Owner::Libc => "libc: it registers every thread",
         Owner::Own => "cidalloc: each thread is registered at its first slow operation",

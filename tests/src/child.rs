@@ -22,6 +22,10 @@ use std::time::Instant;
 /// idle machine; the rest is for loaded ones.
 const DEADLINE: Duration = Duration::from_secs(180);
 
+/// The variables of the tests themselves.
+const VARIABLES: [&str; 4] =
+    ["CIDALLOC_TEST_LIB", "CIDALLOC_TEST_SOURCE", "CIDALLOC_FORBID_SKIP", "CIDALLOC_BLESS"];
+
 /// How a child ended and what it wrote.
 #[derive(Debug)]
 pub struct Output {
@@ -55,8 +59,8 @@ pub struct Limits<'a> {
     pub envs: &'a [(&'a str, &'a str)],
     /// `RLIMIT_AS`, set before the program is executed.
     pub address_space: Option<u64>,
-    /// A C source whose program is executed with the program's command line as arguments.
-    pub launcher: Option<&'a str>,
+    /// A command that gets the program's command line as its last arguments, and executes it.
+    pub launcher: &'a [&'a str],
 }
 
 /// Runs `command` with the library under test preloaded and `envs` added.
@@ -70,7 +74,7 @@ pub fn run_preloaded(command: &mut Command, envs: &[(&str, &str)]) -> Output {
         command.env("LD_PRELOAD", path);
     }
     // The library reports variables of its prefix that it does not know, and these are ours.
-    for name in ["CIDALLOC_TEST_LIB", "CIDALLOC_FORBID_SKIP", "CIDALLOC_BLESS"] {
+    for name in VARIABLES {
         command.env_remove(name);
     }
     command.env("SUBJECT_UNDER_TEST", subject.word());
@@ -173,12 +177,12 @@ pub fn run_case(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output>
         Compiler::Cxx => compile_cxx(source)?,
     };
     let mut command = match limits.launcher {
-        Some(launcher) => {
-            let mut command = Command::new(compile_c(launcher)?);
-            command.arg(program);
+        [launcher, arguments @ ..] => {
+            let mut command = Command::new(launcher);
+            command.args(arguments).arg(program);
             command
         }
-        None => Command::new(program),
+        [] => Command::new(program),
     };
     command.arg(case).args(limits.args);
     if let Some(bytes) = limits.address_space {

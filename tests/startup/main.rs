@@ -7,10 +7,9 @@
 //!   fork.c           fork of a process with busy threads, vfork + exec, posix_spawn
 //!   signals.c        handlers at 1 kHz that allocate
 //!   registration.c   rseq: registered, never registered, refused, unregistered on the way
-//!   without_rseq.c   launcher: what it executes gets ENOSYS, EPERM … from rseq(2)
 //! ```
 
-use cidalloc_tests::{Limits, child::run_case, passes, passes_with};
+use cidalloc_tests::{Limits, child::run_case, passes, passes_with, skip, subject};
 
 macro_rules! cases {
     ($source:literal: $($case:ident)*) => {
@@ -76,32 +75,60 @@ fn destructors_run_to_the_end() {
     );
 }
 
-const LAUNCHER: Option<&str> = Some("startup/without_rseq.c");
 const NO_TUNABLE: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 
-/// `expected`: what rseq(2) answers, or `possible` where it could be called.
-fn works_without_registration(launcher: Option<&str>, expected: &str, envs: &[(&str, &str)]) {
-    let limits = Limits { launcher, envs, args: &[expected], ..Limits::default() };
+/// `denied`: how rseq(2) fails, if it does.
+fn works_without_registration(denied: Option<&str>, envs: &[(&str, &str)]) {
+    let calls = denied.map(|error| format!("rseq={error}"));
+    let without = env!("CARGO_BIN_EXE_without");
+    let launcher = calls.as_deref().map(|calls| [without, calls]);
+    let limits = Limits {
+        launcher: launcher.as_ref().map_or(&[], |command| &command[..]),
+        envs,
+        args: &[denied.unwrap_or("possible")],
+        ..Limits::default()
+    };
     passes_with("startup/registration.c", "work_is_done_without_registration", &limits);
 }
 
 #[test]
 fn malloc_works_when_libc_registers_nothing() {
-    works_without_registration(None, "possible", &[NO_TUNABLE]);
+    works_without_registration(None, &[NO_TUNABLE]);
 }
 
 #[test]
 fn malloc_works_when_rseq_returns_enosys() {
-    works_without_registration(LAUNCHER, "ENOSYS", &[]);
+    works_without_registration(Some("ENOSYS"), &[]);
 }
 
 #[test]
 fn malloc_works_when_rseq_returns_enosys_and_libc_does_not_ask() {
-    works_without_registration(LAUNCHER, "ENOSYS", &[NO_TUNABLE]);
+    works_without_registration(Some("ENOSYS"), &[NO_TUNABLE]);
 }
 
 /// What container runtimes with an old seccomp profile do.
 #[test]
 fn malloc_works_when_rseq_returns_eperm() {
-    works_without_registration(LAUNCHER, "EPERM", &[("REFUSE_RSEQ_WITH", "EPERM")]);
+    works_without_registration(Some("EPERM"), &[]);
+}
+
+/// The statistics name a source; where the surroundings force one on all tests, that one, which
+/// proves that it reaches the programs under test.
+#[test]
+fn statistics_name_the_source_that_is_forced() {
+    if !subject().is_ours() {
+        skip("the source of cids", "libcidmalloc alone has one");
+        return;
+    }
+    let forced = std::env::var("CIDALLOC_TEST_SOURCE");
+    let forced = forced.as_deref().ok();
+    let limits = Limits { envs: &[("CIDALLOC_STATS", "1")], ..Limits::default() };
+    let Some(output) = run_case("startup/threads.c", "blocks_outlive_their_threads", &limits)
+    else {
+        return;
+    };
+    let line = output.stderr.lines().find_map(|line| line.strip_prefix("cid_source"));
+    let source = line.and_then(|line| line.trim_start().split(':').next()).unwrap_or("");
+    let expected = forced.map_or(vec!["kernel", "cpu", "emulated", "none"], |one| vec![one]);
+    assert!(expected.contains(&source), "not one of {expected:?}: {output}");
 }

@@ -40,7 +40,7 @@ fn world() -> Option<World> {
     static REGISTRATION: OnceLock<Registration> = OnceLock::new();
     let registration = *REGISTRATION.get_or_init(|| detect(feature_size()));
     if registration.owner == Owner::Nobody || !registration.has_mm_cid {
-        std::eprintln!("skip: this kernel gives no mm_cid ({registration:?})");
+        std::eprintln!("skipped: this kernel gives no mm_cid ({registration:?})");
         return None;
     }
     enter(&registration);

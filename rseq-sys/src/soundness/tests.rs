@@ -77,7 +77,7 @@ fn verdicts_survive_as_exit_statuses() {
 fn registered() -> Option<Registration> {
     let registration = detect(0);
     if registration.owner == Owner::Nobody {
-        std::eprintln!("skip: this kernel has no rseq");
+        std::eprintln!("skipped: this kernel has no rseq");
         return None;
     }
     assert!(registration.owner == Owner::Libc || register_thread(registration.offset));
@@ -95,7 +95,7 @@ fn this_kernel_aborts_a_preempted_section() {
     let Some(registration) = registered() else { return };
     let release = std::fs::read("/proc/sys/kernel/osrelease").expect("a release");
     if !release_aborts_sections(&release, cfg!(target_arch = "aarch64")) {
-        std::eprintln!("skip: a kernel that is refused by its release");
+        std::eprintln!("skipped: a kernel that is refused by its release");
         return;
     }
     assert_eq!(patiently(|| self_test(&registration)), Verdict::Aborted);
