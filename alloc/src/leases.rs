@@ -268,7 +268,13 @@ impl Record {
         let policy = if COMPACT.load(Relaxed) { Policy::Compact } else { Policy::CacheLocal };
         let recent = (cid != NO_CID).then_some(cid);
         let Some(claim) = CIDS.claim(policy, recent, node) else {
-            let taken = self.take_over(node);
+            let taken = self.take_over(node).or_else(|| {
+                // Who was preempted inside of an operation must run to leave it: with many threads
+                // that would take a round of everybody's time slices. Once, so that a thread that
+                // yields to nobody below it goes on as well.
+                os::yield_now();
+                self.take_over(node)
+            });
             // Affinities may have been widened since threads began: looked at now and then.
             if taken.is_none() && COUNTERS.without.load(Relaxed).is_multiple_of(ASK_EVERY) {
                 allow_more();
