@@ -279,9 +279,9 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// Stops the shard, hands each class's cached objects to `take`, and those of other nodes, gives the memory of the
-    /// slots back, and leaves the shard DRAINED. False when it was not READY, or the kernel
-    /// has no fence.
+    /// Stops the shard, hands each class's cached objects to `take`, and those of other nodes, gives
+    /// the memory of the slots back, and leaves the shard DRAINED. False when it was not READY, or
+    /// could not be stopped.
     ///
     /// stop: the table entry becomes MISS → fence: no section that saw the old entry can
     /// commit any more → act: headers and slots are ours → start: whoever comes next builds.
@@ -343,7 +343,6 @@ pub struct Stopped(
 /// that has not seen it is still under way. `None` when that cannot be had now.
 pub fn stop(heap: &Heap, id: ShardId) -> Option<Stopped> {
     match heap.source {
-        Source::Emulated if id == ShardId::ORPHAN => Some(Stopped(None)),
         Source::Emulated => leases::stop(id.column() as u32).map(|stopped| Stopped(Some(stopped))),
         _ => fence().then_some(Stopped(None)),
     }

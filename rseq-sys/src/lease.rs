@@ -150,7 +150,7 @@ impl Lease {
     /// Ends an operation that nobody will go on with. It has not happened: what it had not
     /// committed lies where nobody looks.
     pub fn abandon(&self) {
-        self.turn.store((self.turn() + 1) & !1, Release);
+        self.turn.store(self.turn().wrapping_add(1) & !1, Release);
     }
     /// A number that changes with each operation.
     #[must_use]

@@ -164,18 +164,16 @@ pub fn current_node() -> usize {
 /// Whether this kernel's release is one that aborts rseq sections on preemption.
 #[must_use]
 pub fn aborts_sections() -> bool {
-    let is_arm64 = cfg!(target_arch = "aarch64");
-    // SAFETY: zero is a structure of empty texts; uname fills it.
-    let name = unsafe {
+    if !cfg!(target_arch = "aarch64") {
+        return true;
+    }
+    // SAFETY: zero is a structure of empty texts; uname fills it, and ends them with zero.
+    unsafe {
         let mut name: libc::utsname = core::mem::zeroed();
-        if is_arm64 {
-            libc::syscall(libc::SYS_uname, &raw mut name);
-        }
-        name
-    };
-    // SAFETY: the texts end with zero.
-    let release = unsafe { CStr::from_ptr(name.release.as_ptr()) };
-    rseq_sys::soundness::release_aborts_sections(release.to_bytes(), is_arm64)
+        libc::syscall(libc::SYS_uname, &raw mut name);
+        let release = CStr::from_ptr(name.release.as_ptr());
+        rseq_sys::soundness::release_aborts_sections(release.to_bytes(), true)
+    }
 }
 
 /// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
