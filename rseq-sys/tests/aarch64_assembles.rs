@@ -26,9 +26,8 @@ use rseq_sys::abi;
 use rseq_sys::cs::{Anchor, CID_BITS};
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tools::{
-    FILES, assemble_by_compiler, assemble_by_gnu, directory, have, in_crate, run, skip, tool,
+    FILES, assemble_by_compiler, assemble_by_gnu, directory, have, in_crate, link_and_run,
 };
 
 /// `brk #0x45e0`, the kernel's `RSEQ_SIG_CODE` for arm64.
@@ -166,34 +165,12 @@ fn check(listing: &Listing) {
     }
 }
 
-/// Links the sections with their test program in `directory` and runs it there.
-fn run_sections(objects: &[PathBuf], directory: &Path, linkage: &str) {
-    let emulator = "qemu-aarch64-static";
-    let native = cfg!(target_arch = "aarch64");
-    if !native && Command::new(emulator).arg("--version").output().is_err() {
-        return skip("qemu-aarch64-static is not installed (Debian package qemu-user-static)");
-    }
-    let program = directory.join("sections");
-    run(tool("gcc")
-        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"])
-        .args(["-fPIE", linkage, "-pthread", "-o"])
-        .args([&program, &in_crate("tests/aarch64/sections.c")])
-        .args(objects));
-    let mut command = Command::new(if native { program.as_os_str() } else { emulator.as_ref() });
-    if !native {
-        command.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&program);
-    }
-    let line = run(&mut command);
-    eprint!("{linkage}: {line}");
-    assert!(line.starts_with("ok: 8 sections"));
-}
-
 fn check_and_run(objects: &[PathBuf], directory: &Path, linkage: &str) {
     if have("objdump", "binutils-aarch64-linux-gnu") {
         check(&link_and_list(objects, directory));
     }
-    if have("gcc", "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross") {
-        run_sections(objects, directory, linkage);
+    if let Some(line) = link_and_run("sections", objects, directory, linkage) {
+        assert!(line.starts_with("ok: 8 sections"));
     }
 }
 

@@ -17,25 +17,19 @@ mod tools;
 
 use listing::link_and_list;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use tools::{directory, have, in_crate, run, skip, tool};
+use tools::{assemble, directory, have, link_and_run};
 
 const SIGNATURE: u32 = 0xd428_bc00;
 
-fn assemble(directory: &Path) -> Option<PathBuf> {
-    if !have("as", "binutils-aarch64-linux-gnu") {
-        return None;
-    }
-    let object = directory.join("soundness.o");
-    let source = in_crate("src/soundness/aarch64.S");
-    run(tool("as").arg("--fatal-warnings").arg("-o").args([&object, &source]));
-    Some(object)
+fn assembled(directory: &Path) -> Option<PathBuf> {
+    have("as", "binutils-aarch64-linux-gnu")
+        .then(|| assemble("src/soundness", "aarch64", directory))
 }
 
 #[test]
 fn the_window_loads_and_branches_and_does_nothing_else() {
     let directory = directory("aarch64-soundness-listing");
-    let Some(object) = assemble(&directory) else { return };
+    let Some(object) = assembled(&directory) else { return };
     let listing = link_and_list(&[object], &directory);
     let [d] = &listing.descriptors[..] else { panic!("one descriptor") };
     let at = |address: u64| &listing.code[&address];
@@ -62,24 +56,8 @@ fn the_window_loads_and_branches_and_does_nothing_else() {
 #[test]
 fn the_watcher_tells_how_its_window_ended() {
     let directory = directory("aarch64-soundness-run");
-    let Some(object) = assemble(&directory) else { return };
-    if !have("gcc", "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross") {
-        return;
+    let Some(object) = assembled(&directory) else { return };
+    if let Some(line) = link_and_run("soundness", &[object], &directory, "-static") {
+        assert!(line.starts_with("ok: "));
     }
-    let program = directory.join("soundness");
-    run(tool("gcc")
-        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
-        .args([&program, &in_crate("tests/aarch64/soundness.c"), &object]));
-    let mut command = Command::new(&program);
-    if cfg!(not(target_arch = "aarch64")) {
-        let emulator = "qemu-aarch64-static";
-        if Command::new(emulator).arg("--version").output().is_err() {
-            return skip("qemu-aarch64-static is not installed (Debian package qemu-user-static)");
-        }
-        command = Command::new(emulator);
-        command.arg(&program);
-    }
-    let line = run(&mut command);
-    eprint!("{line}");
-    assert!(line.starts_with("ok: "));
 }

@@ -95,7 +95,7 @@ static struct look look(void) {
     return now;
 }
 
-static void *allocate(void *blocks[], int moves, unsigned seed) {
+static void allocate(void *blocks[], int moves, unsigned seed) {
     for (int move = 0; move < moves; move++) {
         go_to(cpus[rand_r(&seed) / 7 % allowed]);
         for (int i = 0; i < PER_MOVE; i++) {
@@ -108,7 +108,6 @@ static void *allocate(void *blocks[], int moves, unsigned seed) {
             memset(*block, 1, 16);
         }
     }
-    return NULL;
 }
 
 static void *work(void *argument) {

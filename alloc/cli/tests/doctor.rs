@@ -1,44 +1,19 @@
 //! `cidalloc doctor` on this host, and on the same host with things taken away.
 #![allow(unsafe_code)]
 
+mod common;
+#[path = "../../../tests/src/seccomp.rs"]
+mod seccomp;
+
+use common::COMMAND;
 use serde_json::Value;
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Command, Output};
 
-const COMMAND: &str = env!("CARGO_BIN_EXE_cidalloc");
-
-/// The library, built by the cargo that built this test, into the target directory in use.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let target = Path::new(COMMAND).ancestors().nth(2).unwrap();
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "-p", "cidmalloc", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success(), "the library did not build");
-        target.join("release/libcidmalloc.so")
-    })
-}
-
-/// `cidalloc doctor ARGS`, in an environment that tells the library and libc nothing.
+/// `cidalloc doctor --library … ARGS`, ready to start.
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(COMMAND);
-    command.arg("doctor").arg("--library").arg(library()).args(args).stdin(Stdio::null());
-    let ours = |name: &str| {
-        name.starts_with("CIDALLOC_") || ["LD_PRELOAD", "GLIBC_TUNABLES"].contains(&name)
-    };
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(ours) {
-            command.env_remove(name);
-        }
-    }
-    command
+    common::command("doctor", args)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -83,25 +58,6 @@ fn before(mut command: Command, f: impl Fn() -> bool + Send + Sync + 'static) ->
     command
 }
 
-/// A filter that answers each of `calls` by `error`; programs that are executed inherit it.
-fn refuse(calls: &'static [i64], error: i32) -> bool {
-    let step = |code: u32, jf, k| libc::sock_filter { code: code as u16, jt: 0, jf, k };
-    let answer = libc::SECCOMP_RET_ERRNO | error.cast_unsigned();
-    let mut filter = [step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW); 16];
-    // The number of the call is at offset 0.
-    filter[0] = step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0);
-    for (pair, call) in filter[1..].chunks_exact_mut(2).zip(calls) {
-        pair[0] = step(libc::BPF_JMP | libc::BPF_JEQ, 1, *call as u32);
-        pair[1] = step(libc::BPF_RET, 0, answer);
-    }
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: (&raw mut filter).cast() };
-    // SAFETY: the kernel copies the program.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
-    }
-}
-
 #[test]
 fn it_agrees_with_the_library_and_with_what_it_tried() {
     let report = report(&mut command(&[]));
@@ -140,7 +96,8 @@ fn it_is_text_like_the_statistics() {
 #[test]
 fn a_refused_rseq_is_degraded_and_names_its_remedy() {
     for error in [libc::ENOSYS, libc::EPERM] {
-        let make = |args| before(command(args), move || refuse(&[libc::SYS_rseq], error));
+        let refuse = move || seccomp::refuse(&[(libc::SYS_rseq, error)]).is_ok();
+        let make = |args| before(command(args), refuse);
         let report = report(&mut make(&[]));
         assert_eq!(value(&report, "rseq_owner"), "nobody");
         assert_eq!(value(&report, "mm_cid"), "absent");
@@ -188,9 +145,10 @@ fn a_forced_source_is_told_to_be_forced() {
 
 #[test]
 fn refused_calls_are_named_one_by_one() {
-    const CALLS: &[i64] =
-        &[libc::SYS_mbind, libc::SYS_get_mempolicy, libc::SYS_move_pages, libc::SYS_membarrier];
-    let mut command = before(command(&[]), || refuse(CALLS, libc::EPERM));
+    const CALLS: [i64; 4] =
+        [libc::SYS_mbind, libc::SYS_get_mempolicy, libc::SYS_move_pages, libc::SYS_membarrier];
+    let refuse = || seccomp::refuse(&CALLS.map(|call| (call, libc::EPERM))).is_ok();
+    let mut command = before(command(&[]), refuse);
     let report = report(&mut command);
     for name in ["mbind", "get_mempolicy", "move_pages", "fence"] {
         assert_eq!(value(&report, name), "refused");

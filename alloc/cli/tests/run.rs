@@ -1,48 +1,19 @@
 //! `cidalloc run` with the real library: status, signals, options, statistics.
 
-use std::env;
+mod common;
+
+use common::{COMMAND, library, without_ours};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
-
-const COMMAND: &str = env!("CARGO_BIN_EXE_cidalloc");
-
-/// The library, built by the cargo that built this test, into the target directory in use.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let target = Path::new(COMMAND).ancestors().nth(2).unwrap();
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "-p", "cidmalloc", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success(), "the library did not build");
-        target.join("release/libcidmalloc.so")
-    })
-}
 
 /// `cidalloc run --library … ARGS`, ready to start.
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(COMMAND);
-    command.arg("run").arg("--library").arg(library()).args(args).stdin(Stdio::null());
-    without_ours(&mut command);
-    command
-}
-
-/// Takes out what the environment of the tests would tell the library and the loader.
-fn without_ours(command: &mut Command) {
-    let ours = env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CIDALLOC_"));
-    ours.for_each(|(name, _)| {
-        command.env_remove(name);
-    });
-    command.env_remove("LD_PRELOAD");
+    common::command("run", args)
 }
 
 fn run(args: &[&str]) -> Output {

@@ -10,6 +10,8 @@
 //! Each case runs in a process of its own, since its heap, cids and users are the process's.
 #![allow(unsafe_code)]
 
+#[path = "../../../tests/src/seccomp.rs"]
+mod seccomp;
 mod steps;
 mod stops;
 mod world;
@@ -45,12 +47,23 @@ fn in_a_process(case: &str) {
 }
 
 macro_rules! cases {
-    ($($name:ident: $case:ident)*) => { $(
-        #[test]
-        fn $name() {
-            in_a_process(stringify!($case));
+    ($($name:ident: $case:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                in_a_process(concat!("cases::", stringify!($case)));
+            }
+        )*
+        mod cases {
+            $(
+                #[test]
+                #[ignore = "is started by another, in a process of its own"]
+                fn $case() {
+                    super::$case();
+                }
+            )*
         }
-    )* };
+    };
 }
 
 cases! {
@@ -95,52 +108,34 @@ fn exchange_of_cids() {
     assert_eq!((first, last), (Some(1), Some(0)));
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn exchange() {
     exchange_of_cids();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn exchange_beside_others() {
     OTHERS_REGISTER.store(true, Relaxed);
     exchange_of_cids();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn exchange_and_fork() {
     FORK_EVERY.store(401, Relaxed);
     exchange_of_cids();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn stopped() {
     if !two_cids() {
         return;
     }
     let me = my_cid().expect("a cid");
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let other = thread::spawn(move || {
+    let stop = move || {
         use_heap(64);
-        let stopped = leases::stop(me).expect("its holder is idle");
-        said.send(()).expect("a listener");
-        wait.recv().expect("the other end");
-        drop(stopped);
-    });
-    heard.recv().expect("the other thread");
-    step_through(|| use_heap(3000));
-    go.send(()).expect("a waiter");
-    other.join().expect("it ends well");
+        ((), leases::stop(me).expect("its holder is idle"))
+    };
+    beside(stop, |()| step_through(|| use_heap(3000)));
     use_heap(2000);
     assert_settled();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn drain() {
     use_heap(64);
     let heap = heap::started().expect("it was used");
@@ -154,8 +149,6 @@ fn drain() {
     with_an_idle_thread(drain);
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn stop_and_fork() {
     FORK_EVERY.store(5, Relaxed);
     with_an_idle_thread(|cid| step_through(|| drop(leases::stop(cid))));
@@ -164,25 +157,19 @@ fn stop_and_fork() {
     step_through(|| drop(leases::stop(1)));
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn stopped_for_a_while() {
     if !two_cids() {
         return;
     }
     let me = my_cid().expect("a cid");
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let other = thread::spawn(move || {
+    let stop = move || {
         use_heap(64);
-        said.send(leases::stop(me).expect("its holder is idle")).expect("a listener");
-        wait.recv().expect("the other end");
+        (leases::stop(me).expect("its holder is idle"), ())
+    };
+    beside(stop, |stopped| {
+        use_heap(3000);
+        drop(stopped);
     });
-    let stopped = heard.recv().expect("the other thread");
-    use_heap(3000);
-    drop(stopped);
-    go.send(()).expect("a waiter");
-    other.join().expect("it ends well");
     use_heap(2000);
     assert_settled();
     assert_eq!(CIDS.users(), 1);
@@ -190,29 +177,17 @@ fn stopped_for_a_while() {
     assert_eq!(my_cid(), Some(0), "the only thread's cid");
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn stopped_at_its_end() {
     if !two_cids() {
         return;
     }
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let other = thread::spawn(move || {
-        said.send(my_cid()).expect("a listener");
-        wait.recv().expect("the other end");
-    });
-    let cid = heard.recv().expect("the other thread").expect("a cid");
-    let stopped = leases::stop(cid).expect("its holder is idle");
-    go.send(()).expect("a waiter");
-    other.join().expect("it ends well");
+    let stop = |cid| (cid, leases::stop(cid).expect("its holder is idle"));
+    let (cid, stopped) = beside(|| (my_cid().expect("a cid"), ()), stop);
     drop(stopped);
     assert_eq!(Slot::read(cid), Slot::Free);
     assert_settled();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn destructors() {
     extern "C" fn free_it(block: *mut core::ffi::c_void) {
         // SAFETY: the block that the thread was given.
@@ -241,24 +216,16 @@ fn destructors() {
     assert_settled();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn inside_at_fork() {
     if !two_cids() {
         return;
     }
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let other = thread::spawn(move || {
+    let enter = || {
         use_heap(64);
-        let inside = Lease::current().expect("a lease").enter();
-        said.send(()).expect("a listener");
-        wait.recv().expect("the other end");
-        drop(inside);
-    });
-    heard.recv().expect("the other thread");
+        ((), Lease::current().expect("a lease").enter())
+    };
     // SAFETY: the child has threads of its own, which is what is tested, and ends.
-    unsafe {
+    beside(enter, |()| unsafe {
         let child = libc::fork();
         if child == 0 {
             let forgot = (in_slots(), CIDS.used(), CIDS.users(), records::most()) == (1, 1, 1, 1);
@@ -268,13 +235,9 @@ fn inside_at_fork() {
         let mut status = 0;
         assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
         assert_eq!(status, 0, "a thread of the child has no cid");
-    }
-    go.send(()).expect("a waiter");
-    other.join().expect("it ends well");
+    });
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn between_operations() {
     if !two_cids() {
         return;
@@ -294,41 +257,19 @@ fn between_operations() {
     assert_settled();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn at_speed() {
     stop_at_speed();
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn at_speed_without_membarrier() {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let step = |code: u32, k: u32, jf| libc::sock_filter { code: code as u16, jt: 0, jf, k };
-    let steps = [
-        step(LOAD, 0, 0),
-        step(IF_EQUAL, libc::SYS_membarrier as u32, 1),
-        step(RETURN, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0),
-        step(RETURN, libc::SECCOMP_RET_ALLOW, 0),
-    ];
-    let filter = libc::sock_fprog { len: 4, filter: steps.as_ptr().cast_mut() };
-    // SAFETY: reads the filter, for this process alone.
-    let denied = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
-    };
-    if !denied {
-        println!("skipped: the kernel takes no filter");
+    if let Err(why) = seccomp::refuse(&[(libc::SYS_membarrier, libc::EPERM)]) {
+        println!("skipped: the kernel takes no filter: {why}");
         return;
     }
     stop_at_speed();
     assert!(!cidalloc::slots::is_asymmetric());
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn stop_at_each() {
     if !two_cids() {
         return;
@@ -369,8 +310,6 @@ fn stop_at_each() {
     other.join().expect("it ends well");
 }
 
-#[test]
-#[ignore = "is started by another, in a process of its own"]
 fn last_round() {
     static KEY: AtomicUsize = AtomicUsize::new(0);
     static ROUNDS: AtomicUsize = AtomicUsize::new(0);

@@ -65,19 +65,34 @@ pub(crate) fn assert_settled() {
     assert_eq!(in_slots(), CIDS.used());
 }
 
+/// Calls `work` with what another thread told after `begin`; that thread does nothing meanwhile,
+/// keeps the rest of what it has until then, and has ended on return.
+pub(crate) fn beside<T: Send + 'static, K, R>(
+    begin: impl FnOnce() -> (T, K) + Send + 'static,
+    work: impl FnOnce(T) -> R,
+) -> R {
+    let (said, heard) = channel();
+    let (go, wait) = channel::<()>();
+    let other = thread::spawn(move || {
+        let (told, kept) = begin();
+        said.send(told).expect("a listener");
+        wait.recv().expect("the other end");
+        drop(kept);
+    });
+    let result = work(heard.recv().expect("the other thread"));
+    go.send(()).expect("a waiter");
+    other.join().expect("it ends well");
+    result
+}
+
 /// Calls `work` with the cid of another thread, which does nothing meanwhile.
 pub(crate) fn with_an_idle_thread(work: impl FnOnce(u32)) {
     if !two_cids() {
         return;
     }
-    let (said, heard) = channel();
-    let (go, wait) = channel::<()>();
-    let idle = thread::spawn(move || {
+    let begin = || {
         (0..20).for_each(|i| use_heap(100 * i + 1));
-        said.send(my_cid()).expect("a listener");
-        wait.recv().expect("the other end");
-    });
-    work(heard.recv().expect("the other thread").expect("a cid"));
-    go.send(()).expect("a waiter");
-    idle.join().expect("it ends well");
+        (my_cid().expect("a cid"), ())
+    };
+    beside(begin, work);
 }

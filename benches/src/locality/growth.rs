@@ -4,7 +4,7 @@
 //!   thread   sleep ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁ wake ─▶ its last CPU if idle, else any idle one, else the queue
 //!            run   ▇▇ (mean run_ms)          now and then another idle CPU all the same: migration
 //!
-//!   each run: shard = (node of the CPU, id)      id = thread, CPU, or a cid of one of three kinds
+//!   each run: shard = (node of the CPU, id)      id = thread, CPU, or a cid of one of four kinds
 //! ```
 //!
 //! What is counted is every shard that was used at all: memory that was touched stays until it is

@@ -138,12 +138,6 @@ impl Costs {
     }
 }
 
-impl Default for Costs {
-    fn default() -> Self {
-        Self::with_in_flight(IN_FLIGHT.value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +165,7 @@ mod tests {
 
     #[test]
     fn farther_places_cost_more() {
-        let ns = Costs::default().latency_ns;
+        let ns = Costs::with_in_flight(IN_FLIGHT.value).latency_ns;
         assert!(ns[..6].is_sorted(), "{ns:?}");
         assert!(Place::ALL.iter().enumerate().all(|(i, p)| *p as usize == i));
     }

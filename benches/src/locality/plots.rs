@@ -7,11 +7,8 @@ use super::intermittent::Index;
 use super::published::TABLE;
 use crate::report::lines::{Axis, Chart, Series};
 use crate::report::number::{count, escape, nanoseconds, ratio, trimmed};
-use crate::report::palette;
-use crate::report::svg::{Cast, Scale, line, log_ticks, marker, text};
+use crate::report::svg::{Cast, Scale, line, log_ticks, marker, picture, text};
 
-const FONT: &str = "svg{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\
-    Arial,sans-serif;background:none}";
 /// Of one chart of lines.
 const PANEL: (f64, f64) = (400.0, 268.0);
 const MARGIN: f64 = 20.0;
@@ -19,29 +16,12 @@ const MARGIN: f64 = 20.0;
 /// Colours of the report's palette by [`Sharding::ALL`].
 const SLOTS: [usize; KINDS] = [1, 2, 0, 7, 4, 9];
 
-fn open(width: f64, height: f64, title: &str, source: &str) -> String {
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{title}\">\
-         <style>{}{}{FONT}</style>\
-         <rect class=\"paper\" x=\".5\" y=\".5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"8\"/>",
-        palette::css(),
-        include_str!("../report/chart.css"),
-        width - 1.0,
-        height - 1.0,
-        title = escape(title),
-    );
-    text(&mut out, MARGIN, 32.0, "title", &escape(title));
-    text(&mut out, MARGIN, height - 14.0, "axis", &escape(source));
-    out
-}
-
 /// Charts in rows of two.
 fn panels(title: &str, source: &str, cast: &Cast, charts: &[(String, Chart)]) -> String {
     let rows = charts.len().div_ceil(2) as f64;
     let step = (PANEL.0 + 24.0, PANEL.1 + 34.0);
     let width = 2.0 * MARGIN + step.0 + PANEL.0;
-    let mut out = open(width, 52.0 + rows * step.1 + 26.0, title, source);
+    let mut out = picture(width, 52.0 + rows * step.1 + 26.0, title, source);
     for (n, (name, chart)) in charts.iter().enumerate() {
         let (x, y) = (MARGIN + step.0 * (n % 2) as f64, 52.0 + step.1 * (n / 2) as f64);
         let _ = write!(out, "<g font-weight=\"700\">");
@@ -178,7 +158,7 @@ pub fn bursts(cells: &[[f64; 3]], source: &str) -> String {
     let (width, top) = (720.0, 92.0);
     let bottom = top + ROW * TABLE.len() as f64;
     let title = "A burst over 16 KiB on two EPYC 9654, published and simulated";
-    let mut out = open(width, bottom + 64.0, title, source);
+    let mut out = picture(width, bottom + 64.0, title, source);
     let published = TABLE.map(|r| [r.per_cpu, r.plain, r.cache_local]);
     let all = || cells.iter().chain(&published).flatten().copied();
     let from = (all().fold(f64::MAX, f64::min) * 0.85, all().fold(0.0, f64::max) * 1.15);
@@ -221,7 +201,7 @@ pub fn gains(simulated: &[f64], source: &str) -> String {
     let (width, top, step) = (720.0, 84.0, 40.0);
     let bottom = top + step * TABLE.len() as f64;
     let title = "How much faster cache-local cids are than plain ones";
-    let mut out = open(width, bottom + 56.0, title, source);
+    let mut out = picture(width, bottom + 56.0, title, source);
     let most = TABLE.iter().map(|r| r.gain).chain(simulated.iter().copied()).fold(1.0, f64::max);
     let x = Scale { log: true, from: (0.9, most * 1.1), to: (NAMES, width - 60.0) };
     for tick in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0].into_iter().filter(|t| *t <= most * 1.1) {

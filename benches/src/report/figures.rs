@@ -5,28 +5,14 @@ use core::fmt::Write;
 
 use super::derive::{self, Table};
 use super::number::{escape, ratio};
-use super::palette::{self, STEPS, step, step_name};
-use super::svg::{Cast, text};
+use super::palette::{STEPS, step, step_name};
+use super::svg::{Cast, picture, text};
 use super::{Measure, bars, facts, scatter};
 use crate::results::Results;
 use crate::stats::geometric_mean;
 
-const FONT: &str = "svg{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\
-    Arial,sans-serif;background:none}";
-
-/// Opens a picture and draws its background and its title.
+/// Opens a picture of these results.
 fn open(width: f64, height: f64, title: &str, results: &Results) -> String {
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{title}\">\
-         <style>{}{}{FONT}</style>\
-         <rect class=\"paper\" x=\".5\" y=\".5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"8\"/>",
-        palette::css(),
-        include_str!("chart.css"),
-        width - 1.0,
-        height - 1.0
-    );
-    text(&mut out, 20.0, 32.0, "title", title);
     let run = &results.run;
     let source = format!(
         "{}, {} CPUs, Linux {}; {}; {}",
@@ -36,8 +22,7 @@ fn open(width: f64, height: f64, title: &str, results: &Results) -> String {
         facts::commit(results),
         run.date.split('T').next().unwrap_or_default()
     );
-    text(&mut out, 20.0, height - 14.0, "axis", &escape(&source));
-    out
+    picture(width, height, title, &source)
 }
 
 /// Geometric means of a table's ratios by family: its name, and one for each allocator.

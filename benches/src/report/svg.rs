@@ -125,6 +125,29 @@ pub(crate) fn text(out: &mut String, x: f64, y: f64, class: &str, content: &str)
     let _ = write!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\">{content}</text>");
 }
 
+/// The font of pictures that stand alone.
+const FONT: &str = "svg{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\
+    Arial,sans-serif;background:none}";
+
+/// Opens a picture that stands alone: its colours, its background, the title above and the
+/// source of its figures below. The caller closes it.
+pub(crate) fn picture(width: f64, height: f64, title: &str, source: &str) -> String {
+    let (title, source) = (escape(title), escape(source));
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{title}\">\
+         <style>{}{}{FONT}</style>\
+         <rect class=\"paper\" x=\".5\" y=\".5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"8\"/>",
+        palette::css(),
+        include_str!("chart.css"),
+        width - 1.0,
+        height - 1.0
+    );
+    text(&mut out, 20.0, 32.0, "title", &title);
+    text(&mut out, 20.0, height - 14.0, "axis", &source);
+    out
+}
+
 pub(crate) fn line(out: &mut String, from: (f64, f64), to: (f64, f64), class: &str) {
     let _ = write!(
         out,

@@ -6,16 +6,15 @@
 //!     ◄────── exit ──────┘
 //! ```
 //!
-//! Beside those of [`crate::syscall`], since a mapping takes six arguments. Plain clone(2)
-//! without flags: a copy of the calling thread alone, whose rseq area is registered as the
-//! original's was, and whose end raises no signal.
+//! Plain clone(2) without flags: a copy of the calling thread alone, whose rseq area is
+//! registered as the original's was, and whose end raises no signal.
 //!
 //! # Safety
 //! The children run on a copy of the caller's memory and end by exit_group(2): nothing of the
 //! program runs in them but the function they are given.
 #![allow(unsafe_code)]
 
-use core::arch::asm;
+use crate::syscall::syscall6 as syscall;
 
 #[cfg(target_arch = "x86_64")]
 mod nr {
@@ -40,29 +39,6 @@ mod nr {
     pub(super) const CLONE: usize = 220;
     pub(super) const MMAP: usize = 222;
     pub(super) const WAIT4: usize = 260;
-}
-
-/// Calls system call `nr`; its value, or a negative errno.
-///
-/// # Safety
-/// The arguments must be valid for that system call.
-unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = args;
-    let ret: isize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the kernel clobbers rax, rcx and r11 only; the arguments are the caller's duty.
-    unsafe {
-        asm!("syscall", inlateout("rax") nr as isize => ret, in("rdi") a, in("rsi") b,
-             in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-             lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: the kernel clobbers x0 only; the arguments are the caller's duty.
-    unsafe {
-        asm!("svc #0", in("x8") nr, inlateout("x0") a as isize => ret, in("x1") b,
-             in("x2") c, in("x3") d, in("x4") e, in("x5") f, options(nostack));
-    }
-    ret
 }
 
 fn address<T>(value: &mut T) -> usize {

@@ -79,18 +79,52 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     path
 }
 
-/// Assembles by GNU's assembler into `directory`.
-pub(crate) fn assemble_by_gnu(directory: &Path) -> Vec<PathBuf> {
-    let assemble = |file: &str| {
-        let object = directory.join(file).with_extension("o");
-        let source = in_crate("src/cs").join(file).with_extension("S");
-        run(tool("as").arg("--fatal-warnings").arg("-o").args([&object, &source]));
-        object
-    };
-    FILES.map(assemble).to_vec()
+/// Assembles `NAME.S` of the crate's folder `sources` by GNU's assembler into `directory`.
+pub(crate) fn assemble(sources: &str, name: &str, directory: &Path) -> PathBuf {
+    let object = directory.join(name).with_extension("o");
+    let source = in_crate(sources).join(name).with_extension("S");
+    run(tool("as").arg("--fatal-warnings").arg("-o").args([&object, &source]));
+    object
 }
 
-/// Assembles by the compiler into `directory`; `None`, reported, where this one cannot.
+/// Assembles the sections by GNU's assembler into `directory`.
+pub(crate) fn assemble_by_gnu(directory: &Path) -> Vec<PathBuf> {
+    FILES.map(|name| assemble("src/cs", name, directory)).to_vec()
+}
+
+/// Links `tests/aarch64/NAME.c` with `objects` in `directory` and runs it there. What it
+/// says; `None`, reported, where there are no tools for that.
+pub(crate) fn link_and_run(
+    name: &str,
+    objects: &[PathBuf],
+    directory: &Path,
+    linkage: &str,
+) -> Option<String> {
+    let emulator = "qemu-aarch64-static";
+    let native = cfg!(target_arch = "aarch64");
+    if !have("gcc", "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross") {
+        return None;
+    }
+    if !native && Command::new(emulator).arg("--version").output().is_err() {
+        skip("qemu-aarch64-static is not installed (Debian package qemu-user-static)");
+        return None;
+    }
+    let program = directory.join(name).with_extension("program");
+    run(tool("gcc")
+        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .args(["-fPIE", linkage, "-pthread", "-o"])
+        .args([&program, &in_crate("tests/aarch64").join(name).with_extension("c")])
+        .args(objects));
+    let mut command = Command::new(if native { program.as_os_str() } else { emulator.as_ref() });
+    if !native {
+        command.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&program);
+    }
+    let line = run(&mut command);
+    eprint!("{name} {linkage}: {line}");
+    Some(line)
+}
+
+/// Assembles the sections by the compiler into `directory`; `None`, reported, where this one cannot.
 pub(crate) fn assemble_by_compiler(directory: &Path) -> Option<Vec<PathBuf>> {
     let source = directory.join("empty.rs");
     fs::write(&source, CRATE_WITHOUT_CORE).expect("the target directory can be written");

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use super::point::Point;
+use cidalloc::os;
 
 /// The kernel's default of `vm.max_map_count`.
 const MAPS_USUAL: u64 = 65530;
@@ -20,7 +21,7 @@ pub(crate) fn look() -> Vec<Point> {
     let huge = read("/sys/kernel/mm/transparent_hugepage/enabled");
     vec![
         huge_point(huge.as_deref(), huge_pages_disabled()),
-        address_space_point(address_space()),
+        address_space_point(os::address_space_limit()),
         overcommit_point(number("/proc/sys/vm/overcommit_memory")),
         maps_point(number("/proc/sys/vm/max_map_count")),
     ]
@@ -30,14 +31,6 @@ pub(crate) fn look() -> Vec<Point> {
 fn huge_pages_disabled() -> bool {
     // SAFETY: the command takes no pointers.
     unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0usize, 0usize, 0usize, 0usize) == 1 }
-}
-
-/// The soft limit of `RLIMIT_AS`, if there is one.
-fn address_space() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel fills a structure of that type.
-    let done = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
-    (done && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// The word in brackets is in force.
@@ -58,11 +51,11 @@ fn huge_point(text: Option<&str>, disabled: bool) -> Point {
     }
 }
 
-fn address_space_point(limit: Option<u64>) -> Point {
+fn address_space_point(limit: Option<usize>) -> Point {
     let name = "address_space";
     match limit {
         None => Point::word(name, "unlimited", "RLIMIT_AS"),
-        Some(bytes) => Point::bytes(name, bytes, "RLIMIT_AS").costs(
+        Some(bytes) => Point::bytes(name, bytes as u64, "RLIMIT_AS").costs(
             "the heap takes half of it at most, reserved at start",
             "ulimit -v unlimited; memory.max of a cgroup limits memory instead",
         ),

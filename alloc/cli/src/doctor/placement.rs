@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::point::Point;
+use cidalloc::os::page_size;
 use core::ffi::c_void;
 use numa_sys::{BindMode, Errno, policy};
 
@@ -69,12 +70,6 @@ impl Placement {
 
 fn refused(name: &'static str, errno: Errno, rest: &str) -> Point {
     Point::word(name, "refused", format!("{errno:?}{rest}"))
-}
-
-fn page_size() -> usize {
-    // SAFETY: asks for a number.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
 }
 
 /// A page of our own; goes when dropped.

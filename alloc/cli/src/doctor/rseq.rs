@@ -11,6 +11,7 @@
 
 use super::host::Host;
 use super::point::Point;
+use cidalloc::os::auxv;
 use numa_sys::Errno;
 use rseq_sys::abi;
 use rseq_sys::registration::{self, Owner, Registration};
@@ -19,8 +20,8 @@ use rseq_sys::registration::{self, Owner, Registration};
 pub(crate) const EMULATED: &str =
     "emulated cids, about 1.5 times the cost of a malloc and free pair";
 
-/// `AT_RSEQ_ALIGN`.
-const AUXV_ALIGN: libc::c_ulong = 28;
+/// The auxiliary vector's entry for the alignment of areas.
+const AT_RSEQ_ALIGN: u64 = 28;
 
 /// What was found.
 #[derive(Debug)]
@@ -37,11 +38,7 @@ pub(crate) struct Rseq {
 impl Rseq {
     /// Asks the auxiliary vector, libc and the kernel; may register this thread.
     pub(crate) fn look() -> Self {
-        // SAFETY: both look a number up.
-        let [feature_size, align] = unsafe {
-            let feature_size = abi::AT_RSEQ_FEATURE_SIZE as libc::c_ulong;
-            [libc::getauxval(feature_size), libc::getauxval(AUXV_ALIGN)]
-        };
+        let [feature_size, align] = [abi::AT_RSEQ_FEATURE_SIZE, AT_RSEQ_ALIGN].map(auxv);
         Self {
             registration: registration::detect(feature_size as u32),
             libc_size: libc_size(),

@@ -1,6 +1,6 @@
 //! What lines cost that another core wrote, while both cores are awake or the other one sleeps: the
-//! inputs of the model that are measured. In a virtual machine the two cores may be threads of one, share an L3, or not,
-//! and change that at any time: the chase tells.
+//! inputs of the model that are measured. In a virtual machine the two cores may be threads of one,
+//! share an L3, or not, and change that at any time: the chase tells.
 //!
 //! ```text
 //!   thread 0   own, foreign, chase │ wait             │ own, …

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   run        pinned threads increment 16 KiB one after another ─▶ ns a burst for each index
-//!   lines      two threads awake: what another core's lines cost ─┐
+//!   lines      what another core's lines cost ────────────────────┐
 //!   footprint  what a used shard keeps resident ──────────────────┤
 //!   simulate   the library's model with those two ◀───────────────┘ ─▶ tables, SVG
 //! ```

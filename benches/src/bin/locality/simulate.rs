@@ -63,6 +63,7 @@ pub(crate) fn run(options: &cli::Simulate) -> Result<(), String> {
     for (name, value, most) in [
         ("--in-flight", options.in_flight, 1000.0),
         ("--duty", options.duty, 1.0),
+        ("--migration", options.migration, 1.0),
         ("--shard-kib", options.shard_kib, 1e9),
     ] {
         if !(value > 0.0 && value <= most) {
