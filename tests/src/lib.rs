@@ -7,6 +7,7 @@
 //!   child     program + .so → what it said   timeouts, limits, signals, skips
 //!   elf       .so → exports, flags, __rseq_cs with relocations applied
 //!   code      function → instruction classes, the shortest way that commits a window
+//!   reliability   a line of docs/reliability.md for each fault
 //! ```
 //!
 //! A program under test is a separate process, because the heap is a static of its process.
@@ -24,6 +25,7 @@ pub mod child;
 pub mod code;
 pub mod compile;
 pub mod elf;
+pub mod reliability;
 pub mod subject;
 
 pub use child::{Limits, Output, assert_aborted, passes, passes_with, run_preloaded};
