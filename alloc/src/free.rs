@@ -5,7 +5,7 @@
 //!            │ no                   │ full
 //!            ▼                      ▼
 //!     large, null, misuse,       overflow
-//!     push under a lease
+//!     push under a lease, or to the object's node
 //! ```
 //!
 //! Where there are several nodes, everything leaves: [`crate::foreign`] asks for the object's
@@ -74,38 +74,47 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
 }
 
 /// Objects without rseq, all objects where there are several nodes, null, large objects, objects
-/// while there is no fast path, and misuse.
+/// while there is no fast path, and misuse. With a lease it needs no frame: what does is called at
+/// its end.
 #[cold]
 #[inline(never)]
+#[allow(unsafe_code)]
 fn elsewhere(address: usize) {
-    if address == 0 || push_elsewhere(address) {
+    if address == 0 {
         return;
     }
+    let Some(heap) = heap::started() else { return unpushed(address) };
+    if heap.page_heaps() > 1 {
+        return push_home(heap, address);
+    }
+    if let (Some(lease), Some((entry, offset))) = (Lease::current(), heap.region.look_up(address))
+        && is_object_start(entry, offset)
+        // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.
+        && unsafe { lease.push(entry, address) }
+    {
+        return;
+    }
+    unpushed(address);
+}
+
+/// To where the object's node says.
+#[inline(never)]
+fn push_home(heap: &Heap, address: usize) {
+    if !foreign::free(heap, address) {
+        unpushed(address);
+    }
+}
+
+/// What is in no shard: there is none, it has no room, or it is no object.
+#[cold]
+#[inline(never)]
+fn unpushed(address: usize) {
     let _errno = os::ErrnoGuard::new();
     match trust(address) {
         Some((heap, Trusted::Large(page))) => large::free(heap, page),
         Some((_, Trusted::Small(class))) => refill::overflow(class, address),
         None => misuse(Misuse::Foreign, address),
     }
-}
-
-/// Pushes an object under the thread's lease, where cids are emulated, or to where its node says;
-/// false when there is no shard, no room, or no object.
-#[inline(always)]
-#[allow(unsafe_code)]
-fn push_elsewhere(address: usize) -> bool {
-    let Some(heap) = heap::started() else {
-        return false;
-    };
-    if heap.page_heaps() > 1 {
-        return foreign::free(heap, address);
-    }
-    let (Some(lease), Some((entry, offset))) = (Lease::current(), heap.region.look_up(address))
-    else {
-        return false;
-    };
-    // SAFETY: the thread's lease (LEASE-HOLDER), an object of this class, given up by the caller.
-    is_object_start(entry, offset) && unsafe { lease.push(entry, address) }
 }
 
 /// What is at `address`, if it is ours. Ends the process for an address that is ours but is

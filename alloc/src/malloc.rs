@@ -47,15 +47,23 @@ fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
     with_exposed_provenance_mut(object)
 }
 
-/// Sizes without a class, 0, and every size before the heap is ready or without rseq.
+/// Sizes without a class, 0, and every size before the heap is ready or without rseq. With a lease
+/// it needs no frame: what does is called at its end.
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
-    if size == 0 && heap::small(1).is_some() {
-        return alloc(1);
-    }
-    if size <= SMALL_MAX {
+    // 0 wraps to the largest number.
+    if size.wrapping_sub(1) < SMALL_MAX {
         return pop_leased(of_size(size));
+    }
+    without_class(size)
+}
+
+#[cold]
+#[inline(never)]
+fn without_class(size: usize) -> *mut u8 {
+    if size == 0 {
+        return alloc(1);
     }
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
 }
