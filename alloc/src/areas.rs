@@ -12,8 +12,8 @@
 use crate::os;
 use core::ffi::c_void;
 use core::ptr::without_provenance;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rseq_sys::registration::{self, Owner, Registration};
+use rseq_sys::sync::{AtomicU32, Ordering::Relaxed};
 
 /// Whether threads of this libc unmap their own stack, and with it the area.
 const UNMAPPED_IN_USE: bool = cfg!(target_env = "musl");

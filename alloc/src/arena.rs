@@ -15,7 +15,7 @@ use crate::ids::{PageId, ShardId, SizeClass};
 use crate::region::Region;
 use crate::size_class::CLASSES;
 use crate::span::Span;
-use core::sync::atomic::{
+use rseq_sys::sync::{
     AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
@@ -121,7 +121,7 @@ pub struct Arena {
 
 const _: () = assert!(size_of::<Arena>() <= crate::config::ARENA_BYTES);
 
-const SWEEP_MIN: u32 = 4;
+const SWEEP_MIN: u32 = if cfg!(cidalloc_model) { 1 } else { 4 };
 
 impl Arena {
     /// An arena of nobody, for statics. Zeroed memory is one, too.

@@ -15,7 +15,7 @@
 use crate::ids::PageId;
 use crate::region::Region;
 use crate::span::RunKind;
-use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::sync::Ordering::Relaxed;
 
 const EXACT: u32 = 16;
 const STEPS_LOG2: u32 = 3;

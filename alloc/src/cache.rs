@@ -18,8 +18,8 @@ use crate::ids::SizeClass;
 use crate::section;
 use crate::shard::Shard;
 use crate::size_class::CLASSES;
-use core::sync::atomic::Ordering::Relaxed;
 use rseq_sys::cs::{Header, INACTIVE};
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Which slow operation the fast one became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,11 +25,11 @@
 //! returns at once: what to do then is the caller's to know ([`crate::leases`] takes an idle one over).
 
 use crate::config::NODES_MAX;
-use core::sync::atomic::{
+use rseq_sys::cs::CIDS_PER_NODE;
+use rseq_sys::sync::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use rseq_sys::cs::CIDS_PER_NODE;
 
 /// Which free cid is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::shard::Shard;
 use crate::size_class::object_index;
 use crate::span::full_word;
 use crate::supply;
-use core::sync::atomic::{Ordering, fence};
+use rseq_sys::sync::{Ordering, fence};
 
 const MERGE: usize = 16;
 const VISITED: usize = 16;

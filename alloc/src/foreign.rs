@@ -26,8 +26,8 @@ use crate::mixed;
 use crate::section;
 use crate::shard::Shard;
 use crate::size_class::{HOMEWARD_SIZE_MAX, HOMEWARD_SLOTS, is_object_start};
-use core::sync::atomic::Ordering::Relaxed;
 use rseq_sys::cs::INACTIVE;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Takes back the object at `address` in one section or two, where there are several page heaps.
 /// False where that is not to be: it is no object of a class, there is no room, or no shard.

@@ -17,12 +17,12 @@ use crate::maintenance;
 use crate::os;
 use crate::page_heap::ForkHold;
 use crate::shard;
-use core::sync::atomic::{
+use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{
     AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     compiler_fence,
 };
-use rseq_sys::area::thread_pointer;
 
 /// Thread pointer of who is forking, or 0.
 static FORKER: AtomicUsize = AtomicUsize::new(0);

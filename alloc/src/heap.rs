@@ -32,10 +32,10 @@ use crate::source;
 pub use crate::source::Source;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use numa_sys::policy::BindMode;
 use rseq_sys::cs::{Anchor, MISS};
 use rseq_sys::registration::Registration;
+use rseq_sys::sync::{AtomicU8, AtomicUsize, Ordering};
 use rseq_sys::{abi, membarrier};
 
 /// What the fast paths read.
@@ -248,14 +248,14 @@ impl Heap {
         let (source, why) = source::choose(options.cid, &registration, os::aborts_sections());
         // The kernel writes node numbers beside its cids whether or not we know how many there
         // can be; where sysfs does not say, CPU numbers are the ids of which all are known.
-        let known_nodes = numa_sys::topology::possible_nodes();
+        let known_nodes = os::possible_nodes();
         let (source, why) = match (source, known_nodes) {
             (Source::Kernel, None) => (Source::Cpu, "sysfs does not say how many nodes there are"),
             _ => (source, why),
         };
         let known = known_nodes.unwrap_or(1) as usize;
         let compact = options.cid_policy == Policy::Compact;
-        let cids = numa_sys::topology::possible_cpus()
+        let cids = os::possible_cpus()
             .map_or_else(os::cpu_mask_bits, |n| n as usize)
             .min(rseq_sys::cs::CIDS_PER_NODE);
         let (source, why) = match source {

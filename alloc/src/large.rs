@@ -21,7 +21,7 @@ use crate::shard::Shard;
 use crate::size_class::{LARGE, LARGE_BODY};
 use crate::span::RunKind;
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// A block handed out, and whether it reads as zero.
 #[derive(Debug, Clone, Copy)]

@@ -18,8 +18,12 @@
 //!
 //! [`CidSet::claim`]: crate::cid_set::CidSet::claim
 
+#[cfg(cidalloc_model)]
+mod model;
 mod parking;
 
+#[cfg(cidalloc_model)]
+pub use model::end_of_thread;
 pub use parking::{Parking, discard, park, resume};
 
 use crate::cid_set::{How, Policy};
@@ -27,12 +31,12 @@ use crate::os;
 use crate::records::{self, ENDED, NO_CID, Record};
 use crate::slots::{self, CIDS, Slot, Stopped};
 use core::ffi::c_void;
-use core::sync::atomic::{
+use rseq_sys::cs::CIDS_PER_NODE;
+use rseq_sys::lease::{Inside, Lease};
+use rseq_sys::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
-use rseq_sys::cs::CIDS_PER_NODE;
-use rseq_sys::lease::{Inside, Lease};
 
 /// What became of leases since the start.
 #[derive(Debug)]

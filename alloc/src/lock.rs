@@ -11,8 +11,8 @@
 //! pointers are aligned to 64, so a held and slept-on word never has a low half of 0.
 
 use crate::os;
-use core::sync::atomic::{AtomicU64, Ordering};
 use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{AtomicU64, Ordering};
 
 const SLEEPERS: u64 = 1;
 const SPINS: u32 = 64;

@@ -20,11 +20,11 @@ use crate::purge;
 use crate::shard;
 use crate::size_class::CLASSES;
 use crate::supply;
-use core::sync::atomic::{
+use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use rseq_sys::area::thread_pointer;
 
 /// Thread pointer of who does maintenance, or 0.
 static MAINTAINER: AtomicUsize = AtomicUsize::new(0);

@@ -7,9 +7,9 @@
 //!
 //! A byte each, in pages that are zero and not resident until they are written.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use numa_sys::topology::Sysfs;
 use rseq_sys::cs::CIDS_PER_NODE;
+use rseq_sys::sync::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 static CPU_NODES: [AtomicU8; CIDS_PER_NODE] = [const { AtomicU8::new(0) }; CIDS_PER_NODE];
 static LAST_NODES: [AtomicU8; CIDS_PER_NODE] = [const { AtomicU8::new(0) }; CIDS_PER_NODE];

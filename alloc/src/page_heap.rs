@@ -24,8 +24,8 @@ use crate::region::Region;
 use crate::runs::{Home, Runs};
 use crate::span::RunKind;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use numa_sys::policy::{self, BindMode};
+use rseq_sys::sync::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// A run that was handed out.
 #[derive(Debug, Clone, Copy)]

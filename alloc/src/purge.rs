@@ -14,7 +14,7 @@
 use crate::config::{DECAY_PERIODS, PAGE_SHIFT};
 use crate::heap::Heap;
 use crate::os;
-use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Free pages that may stay backed before they are old: this many, and as many as are in use.
 const DIRTY_PAGES_MIN: usize = 64 << 20 >> PAGE_SHIFT;

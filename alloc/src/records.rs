@@ -13,11 +13,11 @@
 use crate::config::PAGE;
 use crate::os;
 use core::ptr::null_mut;
-use core::sync::atomic::{
+use rseq_sys::lease::Lease;
+use rseq_sys::sync::{
     AtomicPtr, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use rseq_sys::lease::Lease;
 
 /// What is known of a thread that needs emulated cids.
 #[repr(C, align(64))]

@@ -23,7 +23,7 @@ use crate::shard::Shard;
 use crate::start;
 use crate::supply;
 use core::ptr::{null_mut, with_exposed_provenance_mut};
-use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Moves to another cid that a refill follows before it takes what the orphans have.
 const MOVES: usize = 64;

@@ -26,8 +26,8 @@ use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os::{self, OutOfMemory};
 use crate::span::{Bitmaps, INLINE_WORDS, Span};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use rseq_sys::cs::CIDS_PER_NODE;
+use rseq_sys::sync::{AtomicU8, AtomicU32, Ordering};
 
 /// Bytes of bitmaps per page for classes of at most 1024 objects a span.
 pub const BITS_SMALL: usize = 256;

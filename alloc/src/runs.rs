@@ -12,8 +12,8 @@ use crate::config::EXTENT_PAGES;
 use crate::ids::PageId;
 use crate::region::Region;
 use crate::span::RunKind;
-use core::sync::atomic::Ordering::Relaxed;
 use numa_sys::policy::BindMode;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Where a heap's pages come from and belong.
 #[derive(Debug, Clone, Copy)]

@@ -12,9 +12,9 @@
 use crate::heap::{Heap, Source};
 use crate::ids::{ShardId, SizeClass};
 use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS};
-use core::sync::atomic::{AtomicU32, AtomicU64};
 use rseq_sys::cs::{self, Header, INACTIVE};
 use rseq_sys::lease::Lease;
+use rseq_sys::sync::{AtomicU32, AtomicU64};
 
 /// Where the thread's operations go.
 enum Way {

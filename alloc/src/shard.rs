@@ -24,9 +24,9 @@ use crate::os::{self, OutOfMemory};
 use crate::section;
 use crate::size_class::{HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, SHARD_WORDS};
 use crate::slots;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use rseq_sys::cs::{self, HEADERS, Header, INACTIVE, MISS};
 use rseq_sys::membarrier;
+use rseq_sys::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 const _: () = assert!(ARENA_BYTES + SHARD_WORDS * 8 <= SHARD_BYTES);
 

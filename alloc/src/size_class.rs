@@ -149,7 +149,7 @@ pub const HOMEWARD_BEGIN: u16 = {
     last.begin + last.capacity_max + 1
 };
 /// Its slots.
-pub const HOMEWARD_SLOTS: u16 = 128;
+pub const HOMEWARD_SLOTS: u16 = if cfg!(cidalloc_model) { 4 } else { 128 };
 /// The largest size that waits there: what waits is memory that its own node lacks.
 pub const HOMEWARD_SIZE_MAX: u32 = (CLASS_BYTES_MAX / HOMEWARD_SLOTS as usize) as u32;
 

@@ -17,14 +17,14 @@
 
 use crate::cid_set::CidSet;
 use crate::records::{self, NUMBER_BITS};
-use core::sync::atomic::{
+use rseq_sys::cs::CIDS_PER_NODE;
+use rseq_sys::lease::Lease;
+use rseq_sys::membarrier;
+use rseq_sys::sync::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, SeqCst},
     fence,
 };
-use rseq_sys::cs::CIDS_PER_NODE;
-use rseq_sys::lease::Lease;
-use rseq_sys::membarrier;
 
 /// The cids, and how many may have them.
 pub static CIDS: CidSet = CidSet::new();

@@ -22,8 +22,8 @@ use crate::shard::{self, Shard};
 use crate::size_class::{CLASSES, LARGE};
 use crate::span::{INLINE_WORDS, Span};
 use crate::supply;
-use core::sync::atomic::Ordering::Relaxed;
 use rseq_sys::cs::{HEADERS, INACTIVE};
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// What there is of one class.
 #[derive(Debug, Clone, Copy, Default)]

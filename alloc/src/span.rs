@@ -17,7 +17,7 @@
 #![allow(unsafe_code)]
 
 use crate::ids::{ShardId, SizeClass};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use rseq_sys::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What a page is to the page heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Span {
         self.flag.swap(false, Ordering::SeqCst);
         // On x86-64 the swap is the barrier already.
         #[cfg(not(target_arch = "x86_64"))]
-        core::sync::atomic::fence(Ordering::SeqCst);
+        rseq_sys::sync::fence(Ordering::SeqCst);
     }
 
     /// Whether it is queued, current, or in somebody's possession.

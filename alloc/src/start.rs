@@ -13,7 +13,7 @@ use crate::fork;
 use crate::heap::{self, Heap};
 use crate::os::{self, OutOfMemory};
 use crate::stats;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use rseq_sys::sync::{AtomicBool, Ordering::Relaxed};
 
 static PREPARED: AtomicBool = AtomicBool::new(false);
 

@@ -28,11 +28,11 @@ pub use crate::snapshot::Snapshot;
 use crate::snapshot::{Events, NodeTotals, ShardTotals, arenas, classes};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Display};
-use core::sync::atomic::{AtomicBool, Ordering};
 use numa_sys::Errno;
 use numa_sys::policy::BindMode;
 use rseq_sys::abi;
 use rseq_sys::registration::Owner;
+use rseq_sys::sync::{AtomicBool, Ordering};
 
 /// Writes the report to `fd`. Thread-safe, allocates nothing, keeps `errno`; stops nobody, so
 /// that while other threads allocate the numbers are approximate.

@@ -20,7 +20,7 @@ use crate::section;
 use crate::shard::{self, Shard};
 use crate::size_class::CLASSES;
 use crate::span::{RunKind, Span};
-use core::sync::atomic::{Ordering, fence};
+use rseq_sys::sync::{Ordering, fence};
 
 /// How a span was left.
 enum Left {

@@ -24,8 +24,8 @@ use crate::size_class::{
 use crate::snapshot::{arenas, classes};
 use crate::span::{RunKind, full_word};
 pub use crate::violation::{Census, Violation};
-use core::sync::atomic::Ordering::Relaxed;
 use rseq_sys::cs::INACTIVE;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Walks over everything. `held` are the addresses of blocks that the caller knows to be live:
 /// none of them may be free.

@@ -25,13 +25,16 @@
 #![allow(unsafe_code)]
 
 use crate::cs::MISS;
+#[cfg(cidalloc_model)]
+use crate::model::{single_threaded, word};
 #[cfg(not(target_arch = "x86_64"))]
-use core::sync::atomic::fence;
-use core::sync::atomic::{
+use crate::sync::fence;
+use crate::sync::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     compiler_fence,
 };
+#[cfg(not(cidalloc_model))]
 use word::{single_threaded, word};
 
 /// One thread's lease. It is at home in memory that is never unmapped.
@@ -381,6 +384,7 @@ unsafe fn slot<'a>(base: *mut u64, index: usize) -> &'a AtomicUsize {
     unsafe { AtomicUsize::from_ptr(base.add(index).cast()) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(cidalloc_model)))]
 mod tests;
+#[cfg(not(cidalloc_model))]
 mod word;

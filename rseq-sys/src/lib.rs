@@ -20,6 +20,7 @@
 //! - [`cs`]: the sections, with their contract in pseudo-code
 //! - [`soundness`]: whether this kernel aborts them on preemption
 //! - [`lease`]: the same operations for threads without rseq
+//! - [`sync`]: the atomics beside them, which a model may observe
 //!
 //! The crate does not allocate, has no dependencies, and never writes anything but
 //! `rseq_cs` in an area that it did not register itself.
@@ -28,10 +29,18 @@
 #![deny(unsafe_code)]
 
 pub mod abi;
+#[cfg(not(cidalloc_model))]
 pub mod area;
 pub mod cs;
 pub mod lease;
+#[cfg(not(cidalloc_model))]
 pub mod membarrier;
+#[cfg(cidalloc_model)]
+pub mod model;
 pub mod registration;
 pub mod soundness;
+pub mod sync;
 mod syscall;
+
+#[cfg(cidalloc_model)]
+pub use model::{area, membarrier};

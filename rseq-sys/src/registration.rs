@@ -132,6 +132,9 @@ fn libc_words() -> Option<(isize, u32)> {
 /// filter that refuses rseq(2) it still stands in the auxiliary vector.
 #[must_use]
 pub fn detect(feature_size: u32) -> Registration {
+    if cfg!(cidalloc_model) {
+        return Registration { owner: Owner::Libc, offset: 0, has_mm_cid: true };
+    }
     match libc_words() {
         Some((offset, size)) if size != 0 => Registration {
             owner: Owner::Libc,

@@ -4,8 +4,8 @@
 
 use super::{COUNTERS, mine, register};
 use crate::slots::{CIDS, Slot};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rseq_sys::lease::Lease;
+use rseq_sys::sync::{AtomicU64, Ordering::Relaxed};
 
 /// A cid that nobody runs on, kept for whoever comes with this.
 #[derive(Debug)]

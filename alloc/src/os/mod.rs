@@ -14,9 +14,18 @@
 //! Whatever the kernel takes as a `long` is passed as one: C's variadic calls extend nothing.
 #![allow(unsafe_code)]
 
+#[cfg(not(cidalloc_model))]
+mod host;
+#[cfg(cidalloc_model)]
+#[path = "model.rs"]
+mod host;
+
 use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
-use core::sync::atomic::AtomicU64;
+pub use host::{
+    SignalsBlocked, allowed_cpus, current_node, futex_wait, futex_wake, now_ms, possible_cpus,
+    possible_nodes, yield_now,
+};
 
 /// The system has no more memory, address space or mappings for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,26 +150,6 @@ pub fn cpu_mask_bits() -> usize {
     if bytes > 0 { bytes as usize * 8 } else { 64 }
 }
 
-/// Sets in `mask` a bit for each CPU that the calling thread is allowed; false when the kernel
-/// does not say.
-#[must_use]
-pub fn allowed_cpus(mask: &mut [u64; 128]) -> bool {
-    // SAFETY: the buffer is as long as told; 0 is the calling thread.
-    let bytes = unsafe {
-        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(mask), mask.as_mut_ptr())
-    };
-    bytes > 0
-}
-
-/// The node of the CPU that the calling thread runs on; 0 when the kernel does not say.
-#[must_use]
-pub fn current_node() -> usize {
-    let mut node = 0u32;
-    // SAFETY: fills one word; the CPU is not asked for, and the third argument is unused.
-    unsafe { libc::syscall(libc::SYS_getcpu, null_mut::<u32>(), &raw mut node, null_mut::<u8>()) };
-    node as usize
-}
-
 /// Whether this kernel's release is one that aborts rseq sections on preemption.
 #[must_use]
 pub fn aborts_sections() -> bool {
@@ -174,72 +163,6 @@ pub fn aborts_sections() -> bool {
         let release = CStr::from_ptr(name.release.as_ptr());
         rseq_sys::soundness::release_aborts_sections(release.to_bytes(), true)
     }
-}
-
-/// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: clock_gettime fills the structure; through the vDSO, no system call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut t) };
-    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
-}
-
-/// Sleeps while the low half of `word` is `expected`, until [`futex_wake`] or for no reason.
-pub fn futex_wait(word: &AtomicU64, expected: u32) {
-    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word lives in a static; little endian puts its low half at its address.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, expected, null::<u8>()) };
-}
-
-/// Wakes one thread that waits at `word`.
-pub fn futex_wake(word: &AtomicU64) {
-    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: as in `futex_wait`.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, 1) };
-}
-
-/// Blocks all signals of the calling thread until dropped, with those that libc keeps for itself
-/// (it cancels threads by one).
-#[derive(Debug)]
-pub struct SignalsBlocked(u64);
-
-impl SignalsBlocked {
-    /// Blocks them.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut old = 0;
-        set_signal_mask(&u64::MAX, Some(&mut old));
-        Self(old)
-    }
-}
-
-impl Default for SignalsBlocked {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        set_signal_mask(&self.0, None);
-    }
-}
-
-/// Sets the calling thread's signal mask, in the kernel's form: a bit per signal.
-fn set_signal_mask(mask: &u64, old: Option<&mut u64>) {
-    let old: *mut u64 = old.map_or(null_mut(), core::ptr::from_mut);
-    // SAFETY: reads one word, and writes the other where there is one.
-    unsafe {
-        let mask = core::ptr::from_ref(mask);
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, old, size_of::<u64>())
-    };
-}
-
-/// Lets another thread run.
-pub fn yield_now() {
-    // SAFETY: takes nothing.
-    unsafe { libc::syscall(libc::SYS_sched_yield) };
 }
 
 /// Writes all of `bytes` to `fd`, or as much as the system takes.

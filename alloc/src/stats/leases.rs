@@ -4,7 +4,7 @@ use crate::leases::{self, COUNTERS};
 use crate::records;
 use crate::report::Out;
 use crate::slots::CIDS;
-use core::sync::atomic::{AtomicU64, Ordering};
+use rseq_sys::sync::{AtomicU64, Ordering};
 
 /// The facts of emulated cids.
 pub(super) fn write(out: &mut Out<'_>) {

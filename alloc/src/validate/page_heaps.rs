@@ -8,7 +8,7 @@ use crate::ids::PageId;
 use crate::marks::Marks;
 use crate::runs::Runs;
 use crate::span::RunKind;
-use core::sync::atomic::Ordering::Relaxed;
+use rseq_sys::sync::Ordering::Relaxed;
 
 /// Every free run is in its bin, of its kind, and merged; the counters agree.
 pub(super) fn walk(
