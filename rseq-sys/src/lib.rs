@@ -21,6 +21,7 @@
 //! - [`soundness`]: whether this kernel aborts them on preemption
 //! - [`lease`]: the same operations for threads without rseq
 //! - [`sync`]: the atomics beside them, which a model may observe
+//! - `inject`: for tests, with the feature of that name: holding threads up within all of these
 //!
 //! The crate does not allocate, has no dependencies, and never writes anything but
 //! `rseq_cs` in an area that it did not register itself.
@@ -28,10 +29,15 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod points;
+
 pub mod abi;
 #[cfg(not(cidalloc_model))]
 pub mod area;
 pub mod cs;
+#[cfg(feature = "inject")]
+pub mod inject;
 pub mod lease;
 #[cfg(not(cidalloc_model))]
 pub mod membarrier;

@@ -76,7 +76,9 @@ pub(crate) fn run(threads: u32, with: &str, environment: &[(&str, &str)]) {
     match status {
         None => panic!("hung and was killed: {what}\n{said}"),
         Some(status) if status.success() && said.contains("ok: seed") => {
-            print!("{what}: {}", said.lines().find(|l| l.contains("ok: seed")).unwrap_or(""));
+            let told = |l: &&str| l.contains("ok: seed") || l.starts_with("reliability\t");
+            println!("{what}:");
+            said.lines().filter(told).for_each(|line| println!("{line}"));
         }
         Some(status) => panic!("{status}: {what}\n{said}"),
     }

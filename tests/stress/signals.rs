@@ -64,7 +64,8 @@ fn put(face: &impl Face, i: usize, size: usize, random: &mut Random) {
     }
 }
 
-extern "C" fn handler(_signal: i32) {
+/// Allocates and frees, and keeps `errno`.
+pub(crate) extern "C" fn handler(_signal: i32) {
     // SAFETY: the thread's own errno, put back below.
     let errno = unsafe { *libc::__errno_location() };
     INSIDE.fetch_add(1, Ordering::SeqCst);
@@ -85,16 +86,25 @@ fn set_timer(microseconds: i64) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, core::ptr::null_mut()) };
 }
 
-pub(crate) fn start<F: Face + 'static>(face: &'static F) {
+/// Has `handle` called on `signal`; what [`handler`] allocates is from `face`.
+pub(crate) fn install<F: Face + 'static>(
+    face: &'static F,
+    signal: i32,
+    handle: extern "C" fn(i32),
+) {
     FACE.store((&raw const *face).expose_provenance(), Ordering::Release);
     let _ = ACT.set(act::<F>);
     // SAFETY: zero is a valid sigaction, filled below; the handler is a function of this program.
     unsafe {
         let mut action: libc::sigaction = core::mem::zeroed();
-        action.sa_sigaction = handler as extern "C" fn(i32) as usize;
+        action.sa_sigaction = handle as usize;
         action.sa_flags = libc::SA_RESTART;
-        libc::sigaction(libc::SIGALRM, &action, core::ptr::null_mut());
+        libc::sigaction(signal, &action, core::ptr::null_mut());
     }
+}
+
+pub(crate) fn start<F: Face + 'static>(face: &'static F) {
+    install(face, libc::SIGALRM, handler);
     set_timer(1000);
 }
 
@@ -125,9 +135,14 @@ pub(crate) fn stop(face: &impl Face) -> u64 {
     set_timer(0);
     // One may be pending, or be handled by a thread that was preempted in it.
     core::mem::forget(Paused::new());
+    free_all(face);
+    HANDLED.load(Ordering::Relaxed)
+}
+
+/// Frees the handler's blocks.
+pub(crate) fn free_all(face: &impl Face) {
     let mut random = Random(0);
     for i in 0..SLOTS.len() {
         put(face, i, 0, &mut random);
     }
-    HANDLED.load(Ordering::Relaxed)
 }

@@ -1,8 +1,5 @@
-//! The sections on x86-64. Asm only; the contract is in the parent module.
-//!
-//! Registers by name in all of them: `t` descriptor, then free for use; `s` shard index, then
-//! base; `c` slot; `h` header word (`t` in pop and push, which so need no saved register). A window begins after label 3 and ends at label 4; the instruction
-//! before 4 is the commit store, or a branch that leaves without one.
+//! The sections on x86-64. Asm only; the contract is in the parent module,
+//! the frame in `window.rs`.
 //!
 //! Node and id are neighbours in the area and loaded as one word: a second load there made a
 //! pop and push pair 35 % slower (9.5 instead of 7.0 ns on Zen 4).
@@ -20,62 +17,9 @@ use super::{Anchor, CID_BITS};
 use crate::abi::{CPU_ID, RSEQ_CS, SIGNATURE};
 use core::arch::asm;
 
-/// A section: arms its descriptor, runs `$body` as the window, and restarts when aborted.
-/// The descriptor goes to `__rseq_cs`, where debuggers look for it, and the abort code with
-/// its signature, shown as an undefined instruction, out of the way of the hot path.
-macro_rules! section {
-    ([$($body:literal),+ $(,)?], $($operand:tt)*) => {
-        asm!(
-            "2:",
-            "lea {t}, [rip + 66f]",
-            "mov qword ptr fs:[{area} + {RSEQ_CS}], {t}",
-            "3:",
-            $($body,)+
-            "4:",
-            ".pushsection __rseq_cs, \"aw\"",
-            ".balign 32",
-            "66: .long 0, 0",
-            ".quad 3b, 4b - 3b, 5f",
-            ".popsection",
-            ".pushsection .text.rseq_preempted_or_signalled, \"ax\"",
-            ".byte 0x0f, 0xb9, 0x3d",
-            ".long {SIGNATURE}",
-            "5: jmp 2b",
-            ".popsection",
-            t = out(reg) _,
-            RSEQ_CS = const RSEQ_CS,
-            SIGNATURE = const SIGNATURE,
-            CPU_ID = const CPU_ID,
-            CID_BITS = const CID_BITS,
-            $($operand)*
-            options(nostack),
-        )
-    };
-}
-
-/// A section on the current shard, whose base is in `s` after `$miss`, which makes the outcome of
-/// a thread without one.
-macro_rules! on_shard {
-    ($anchor:expr, [$miss:literal; $($body:literal),+ $(,)?], $($operand:tt)*) => {
-        section!(
-            [
-                "mov {c}, qword ptr fs:[{ids}]",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "shl {s}, {CID_BITS}",
-                $miss,
-                "add {s}, {c}",
-                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
-                "jl 4f",
-                "mov {s}, qword ptr [{table} + {s}*8]",
-                $($body,)+
-            ],
-            s = out(reg) _, c = out(reg) _,
-            area = in(reg) $anchor.area, ids = in(reg) $anchor.ids, table = in(reg) $anchor.table,
-            $($operand)*
-        )
-    };
-}
+#[macro_use]
+#[path = "x86_64/window.rs"]
+mod window;
 
 /// Pops an object of `class`: its address, or an odd word when there is none.
 ///
@@ -85,21 +29,28 @@ macro_rules! on_shard {
 #[inline(always)]
 #[must_use]
 pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
+    around!(0x10);
     let object: usize;
     // SAFETY: CID-EXCLUSIVE makes the shard ours within the window; the addresses are in it
     // by the caller's promise, and the sentinel keeps `cur - 1` inside the class.
     unsafe {
         on_shard!(
+            0x10,
             anchor,
             [
                 "mov {o:e}, 1";
                 "mov {t}, qword ptr [{s} + {class}*8]",
+                keep!("t", 24),
+                point!(0x10, 5),
                 "movzx {c:e}, word ptr [{s} + {class}*8]",
+                point!(0x10, 6),
                 "mov {o}, qword ptr [{s} + {c}*8 - 8]",
                 "test {o:l}, 1",
                 "jnz 4f",
+                point!(0x10, 7),
                 "mov {c:e}, 0xffffffff",
                 "add {t}, {c}",
+                twice!("c", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
             o = out(reg) object,
@@ -116,22 +67,28 @@ pub unsafe fn pop(anchor: &Anchor, class: usize) -> usize {
 #[inline(always)]
 #[must_use]
 pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
+    around!(0x20);
     let room: u64;
     // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
     unsafe {
         on_shard!(
+            0x20,
             anchor,
             [
                 "xor {e:e}, {e:e}";
                 "mov {t}, qword ptr [{s} + {class}*8]",
+                keep!("t", 24),
+                point!(0x20, 5),
                 "mov {e:e}, {t:e}",
                 "shr {e:e}, 16",
                 "movzx {c:e}, {t:x}",
                 "sub {e:e}, {c:e}",
                 "je 4f",
                 "mov qword ptr [{s} + {c}*8], {p}",
+                point!(0x20, 6),
                 "movabs {c}, 0x100000001",
                 "add {t}, {c}",
+                twice!("c", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
             e = out(reg) room,
@@ -150,24 +107,31 @@ pub unsafe fn push(anchor: &Anchor, class: usize, object: usize) -> bool {
 #[inline(always)]
 #[must_use]
 pub unsafe fn push_on_node(anchor: &Anchor, class: usize, object: usize, node: u32) -> bool {
+    around!(0x30);
     let room: u64;
     // SAFETY: as in `pop`; `cur < end` keeps the store inside the class's slots.
     unsafe {
         on_shard!(
+            0x30,
             anchor,
             [
                 "xor {e:e}, {e:e}";
                 "cmp dword ptr [{s} + 4], {node:e}",
                 "jne 4f",
+                point!(0x30, 5),
                 "mov {t}, qword ptr [{s} + {class}*8]",
+                keep!("t", 24),
+                point!(0x30, 6),
                 "mov {e:e}, {t:e}",
                 "shr {e:e}, 16",
                 "movzx {c:e}, {t:x}",
                 "sub {e:e}, {c:e}",
                 "je 4f",
                 "mov qword ptr [{s} + {c}*8], {p}",
+                point!(0x30, 7),
                 "movabs {c}, 0x100000001",
                 "add {t}, {c}",
+                twice!("c", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {t}",
             ],
             e = out(reg) room,
@@ -191,15 +155,19 @@ pub unsafe fn pop_batch(
     buf: *mut usize,
     max: usize,
 ) -> usize {
+    around!(0x40);
     let mut popped: usize;
     // SAFETY: as in `pop`; at most `cur - begin` slots are read and `max` words written. A
     // stopped shard's `cur` is 3, below every `begin`, and the comparison is signed.
     unsafe {
         on_shard!(
+            0x40,
             anchor,
             [
                 "xor {n:e}, {n:e}";
                 "mov {h}, qword ptr [{s} + {class}*8]",
+                keep!("h", 24),
+                point!(0x40, 5),
                 "movzx {c:e}, {h:x}",
                 "mov {x}, {c}",
                 "sub {x}, {begin}",
@@ -213,10 +181,14 @@ pub unsafe fn pop_batch(
                 "sub {h}, {x}",
                 "7:",
                 "mov {v}, qword ptr [{c} + {n}*8]",
+                point!(0x40, 6),
                 "mov qword ptr [{buf} + {n}*8], {v}",
+                point!(0x40, 7),
                 "inc {n}",
                 "cmp {n}, {x}",
                 "jb 7b",
+                point!(0x40, 8),
+                twice!("t", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
             h = out(reg) _, n = out(reg) popped,
@@ -241,16 +213,21 @@ pub unsafe fn push_batch(
     len: usize,
     node: u32,
 ) -> usize {
+    around!(0x50);
     let mut pushed: usize;
     // SAFETY: as in `push`; at most `end - cur` slots are written.
     unsafe {
         on_shard!(
+            0x50,
             anchor,
             [
                 "xor {n:e}, {n:e}";
                 "cmp dword ptr [{s} + 4], {node:e}",
                 "jne 4f",
+                point!(0x50, 5),
                 "mov {h}, qword ptr [{s} + {class}*8]",
+                keep!("h", 24),
+                point!(0x50, 6),
                 "movzx {c:e}, {h:x}",
                 "mov {x:e}, {h:e}",
                 "shr {x:e}, 16",
@@ -263,10 +240,14 @@ pub unsafe fn push_batch(
                 "add {h}, {x}",
                 "7:",
                 "mov {v}, qword ptr [{buf} + {n}*8]",
+                point!(0x50, 7),
                 "mov qword ptr [{c} + {n}*8], {v}",
+                point!(0x50, 8),
                 "inc {n}",
                 "cmp {n}, {x}",
                 "jb 7b",
+                point!(0x50, 9),
+                twice!("t", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
             h = out(reg) _, n = out(reg) pushed,
@@ -292,19 +273,25 @@ pub unsafe fn reshape(
     expected: u32,
     new: u32,
 ) -> bool {
+    around!(0x60);
     let mut done: u64;
     // SAFETY: as in `pop`; the sentinel's slot belongs to the class and never holds an object.
     unsafe {
         on_shard!(
+            0x60,
             anchor,
             [
                 "xor {d:e}, {d:e}";
                 "mov {h}, qword ptr [{s} + {class}*8]",
+                keep!("h", 24),
+                point!(0x60, 5),
                 "cmp {h:e}, {expected:e}",
                 "jne 4f",
                 "xor {h}, {flip}",
                 "mov {d:e}, 1",
                 "mov qword ptr [{s} + {begin}*8 - 8], {d}",
+                point!(0x60, 6),
+                twice!("t", "[{s} + {class}*8]"),
                 "mov qword ptr [{s} + {class}*8], {h}",
             ],
             h = out(reg) _, d = out(reg) done,
@@ -323,13 +310,17 @@ pub unsafe fn reshape(
 #[inline(always)]
 #[must_use]
 pub unsafe fn take(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64) -> Option<u64> {
+    around!(0x70);
     let mut taken: u64;
     let mut is_owner: u64;
     // SAFETY: the owner check inside the window makes the word ours (CID-EXCLUSIVE).
     unsafe {
         section!(
+            0x70,
             [
                 "mov {w}, qword ptr fs:[{ids}]",
+                keep!("w", 16),
+                point!(0x70, 2),
                 "mov {s:e}, {w:e}",
                 "shr {w}, 32",
                 "shl {s:e}, {CID_BITS}",
@@ -337,13 +328,18 @@ pub unsafe fn take(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64
                 "add {s:e}, {w:e}",
                 "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
                 "jl 4f",
+                point!(0x70, 3),
                 "cmp {s:e}, dword ptr [{owner}]",
                 "jne 4f",
+                point!(0x70, 4),
                 "mov {d:e}, 1",
                 "mov {s}, qword ptr [{word}]",
+                keep!("s", 24),
+                point!(0x70, 5),
                 "mov {w}, {s}",
                 "and {w}, {mask}",
                 "xor {s}, {w}",
+                twice!("t", "[{word}]"),
                 "mov qword ptr [{word}], {s}",
             ],
             s = out(reg) _, w = out(reg) taken, d = out(reg) is_owner,
@@ -362,13 +358,17 @@ pub unsafe fn take(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64
 #[inline(always)]
 #[must_use]
 pub unsafe fn put(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64) -> Option<u64> {
+    around!(0x80);
     let mut before: u64;
     let mut is_owner: u64;
     // SAFETY: as in `take`.
     unsafe {
         section!(
+            0x80,
             [
                 "mov {w}, qword ptr fs:[{ids}]",
+                keep!("w", 16),
+                point!(0x80, 2),
                 "mov {s:e}, {w:e}",
                 "shr {w}, 32",
                 "shl {s:e}, {CID_BITS}",
@@ -376,12 +376,17 @@ pub unsafe fn put(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64)
                 "add {s:e}, {w:e}",
                 "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
                 "jl 4f",
+                point!(0x80, 3),
                 "cmp {s:e}, dword ptr [{owner}]",
                 "jne 4f",
+                point!(0x80, 4),
                 "mov {d:e}, 1",
                 "mov {w}, qword ptr [{word}]",
+                keep!("w", 24),
+                point!(0x80, 5),
                 "mov {s}, {w}",
                 "or {s}, {mask}",
+                twice!("t", "[{word}]"),
                 "mov qword ptr [{word}], {s}",
             ],
             s = out(reg) _, w = out(reg) before, d = out(reg) is_owner,

@@ -4,6 +4,7 @@ extern crate std;
 use super::word::libc_single_threaded;
 use super::*;
 use crate::cs::{HEADERS, Header, INACTIVE, home_of_shard};
+use core::sync::atomic::AtomicU64;
 use std::vec::Vec;
 
 const CLASS: usize = 7;
