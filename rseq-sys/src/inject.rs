@@ -6,7 +6,8 @@
 //!   calls an operation ───────────────► armed = this point?
 //!                                       armed = 0, at = point
 //!                                       spins down to 0 … ◄───────────── sees `at`: a signal,
-//!                                         passed += 1, at = 0            another CPU, a fence
+//!                                         passed += 1, at = 0            another CPU, a fence;
+//!                                         or until at = 0 ◄───────────── outside of windows this
 //!                                       aborted: at = 0, aborted += 1
 //!                                       … begins again, is not armed
 //! ```
@@ -121,6 +122,8 @@ fn hold(control: &'static Control, point: u32) {
 #[must_use]
 pub struct Around(u32);
 
+/// The place of the point right before a section is armed.
+pub const UNARMED: u32 = 14;
 /// The place of the point after an operation.
 pub const AFTER: u32 = 15;
 
@@ -162,7 +165,7 @@ pub struct Operation {
 }
 
 const fn operation(code: u32, name: &'static str, inside: &'static [&'static str]) -> Operation {
-    assert!(code.is_multiple_of(16) && inside.len() < AFTER as usize);
+    assert!(code.is_multiple_of(16) && inside.len() < UNARMED as usize);
     Operation { code, name, inside }
 }
 

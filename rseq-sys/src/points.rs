@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A point has the number of its operation, a multiple of 16, plus its place; what the places are
-//! is listed in `inject::SECTIONS` and `inject::LEASED`. Within a window no register is free, no
+//! is listed in `inject::SECTIONS` and `inject::LEASED`. Place 14 is before a section is armed. Within a window no register is free, no
 //! call allowed and no stack: a point there is instructions on the thread's own words in TLS, which
 //! it can wait on, or a jump to the abort address. They clobber the flags, so a point stands where
 //! none are awaited. Their addresses are those of the local-exec model, for executables alone: a
@@ -69,6 +69,8 @@ macro_rules! point {
             "\ncmp dword ptr fs:[cidalloc_inject@tpoff + 8], 0\n",
             "jl 5f\n",
             "91: pause\n",
+            "cmp dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",
+            "je 92f\n",
             "dec dword ptr fs:[cidalloc_inject@tpoff + 8]\n",
             "jns 91b\n",
             "mov dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",

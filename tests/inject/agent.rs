@@ -3,12 +3,12 @@
 //! ```text
 //!   worker              agent
 //!   at = point ───────► sees it, acts
-//!   window: aborted     … again, until `at` is 0 or another's
-//!   plain code: waits ◄ at = 0
+//!   window: aborted     … again, until `at` is 0
+//!   elsewhere: waits ◄─ at = 0
 //! ```
 
 use crate::blocks::fail;
-use crate::cells::{Cell, Kind};
+use crate::cells::{Cell, Kind, Spot};
 use crate::signals;
 use crate::worker::Worker;
 use cidalloc::heap::Heap;
@@ -117,7 +117,7 @@ pub(crate) fn take_held() -> u64 {
 
 /// Acts upon whoever is held up, until the workers have ended the cell.
 pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &AtomicU32) {
-    if !cell.kind.is_of_agent(cell.in_window) {
+    if !cell.kind.is_of_agent(cell.spot) {
         return;
     }
     let mut moves = 0;
@@ -134,8 +134,11 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
                     libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, SIGNAL);
                 },
                 Kind::Migrate => {
+                    // To two of them: it is on one at most.
                     moves += 1;
-                    set_affinity(tid, &[cpus()[moves % cpus().len()]]);
+                    let cpu = |n: usize| [cpus()[n % cpus().len()]];
+                    set_affinity(tid, &cpu(moves));
+                    set_affinity(tid, &cpu(moves + 1));
                 }
                 Kind::Fence => {
                     if !shard::fence() {
@@ -146,7 +149,7 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
                     maintenance::trim(heap);
                 }
             }
-            if !cell.in_window {
+            if cell.spot != Spot::Window {
                 let _ = at.compare_exchange(point, 0, Release, Relaxed);
             }
         }

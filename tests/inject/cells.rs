@@ -1,6 +1,6 @@
 //! What a sweep is made of: each point with each kind of what may happen there.
 
-use rseq_sys::inject::{AFTER, LEASED, Operation, SECTIONS};
+use rseq_sys::inject::{AFTER, LEASED, Operation, SECTIONS, UNARMED};
 
 /// What happens to a thread that is held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,63 +26,87 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Name, and how it is made: within a window, in plain code.
-    pub(crate) fn words(self) -> (&'static str, &'static str, &'static str) {
-        const AGENT: &str = "another thread does it while the point waits";
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Spin => ("delay", "the point spins 300 times", "the point spins 300 times"),
-            Self::Leave => ("abort", "the point jumps to the abort address", ""),
-            Self::Signal => (
-                "signal whose handler allocates and frees",
-                "the point spins until another thread's tgkill aborts the window",
-                "raise",
-            ),
-            Self::Migrate => (
-                "migration",
-                "the point spins while another thread moves this one by sched_setaffinity",
-                "sched_setaffinity",
-            ),
-            Self::Fence => {
-                ("rseq fence", "another thread's membarrier while the point spins", AGENT)
-            }
-            Self::Drain => {
-                ("drain of all shards", "another thread's trim while the point spins", AGENT)
-            }
-            Self::Preempt => ("preemption", "the point spins while others want the CPU", ""),
-            Self::Yield => ("yield", "", "sched_yield"),
-            Self::Sleep => ("sleep", "", "nanosleep of 50 µs"),
+            Self::Spin => "delay",
+            Self::Leave => "abort",
+            Self::Signal => "signal whose handler allocates and frees",
+            Self::Migrate => "migration",
+            Self::Fence => "rseq fence",
+            Self::Drain => "drain of all shards",
+            Self::Preempt => "preemption",
+            Self::Yield => "yield",
+            Self::Sleep => "sleep",
         }
     }
 
-    /// Whether a window that is held up that long must be aborted.
-    pub(crate) fn aborts(self) -> bool {
-        !matches!(self, Self::Spin)
+    /// How it is made to happen at a point of `spot`.
+    pub(crate) fn how(self, spot: Spot) -> &'static str {
+        match (self, spot == Spot::Plain) {
+            (Self::Spin, _) => "the point spins 300 times",
+            (Self::Leave, _) => "the point jumps to the abort address",
+            (Self::Preempt, _) => "the point spins while other threads want the CPU",
+            (Self::Yield, _) => "sched_yield",
+            (Self::Sleep, _) => "nanosleep of 50 µs",
+            (Self::Signal, true) => "raise",
+            (Self::Migrate, true) => "sched_setaffinity",
+            (Self::Signal, false) => "another thread's tgkill while the point spins",
+            (Self::Migrate, false) => "another thread's sched_setaffinity while the point spins",
+            (Self::Fence, _) => "another thread's membarrier while the point waits",
+            (Self::Drain, _) => "another thread's trim while the point waits",
+        }
     }
 
-    /// Whether the agent makes it happen, of a point within a window or not.
-    pub(crate) fn is_of_agent(self, in_window: bool) -> bool {
+    /// Whether the agent makes it happen at a point of `spot`.
+    pub(crate) fn is_of_agent(self, spot: Spot) -> bool {
         match self {
             Self::Fence | Self::Drain => true,
-            Self::Signal | Self::Migrate => in_window,
+            Self::Signal | Self::Migrate => spot != Spot::Plain,
             _ => false,
         }
     }
 }
 
-const IN_WINDOWS: [Kind; 7] =
-    [Kind::Spin, Kind::Leave, Kind::Signal, Kind::Migrate, Kind::Fence, Kind::Drain, Kind::Preempt];
-const IN_PLAIN_CODE: [Kind; 7] =
-    [Kind::Spin, Kind::Yield, Kind::Sleep, Kind::Signal, Kind::Migrate, Kind::Fence, Kind::Drain];
+/// What a point is surrounded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// A window: no code of ours runs there.
+    Window,
+    /// Instructions of a section before it is armed: nor there, and nothing is aborted.
+    Unarmed,
+    /// Code like any other.
+    Plain,
+}
+
+impl Spot {
+    pub(crate) fn words(self, leased: bool) -> &'static str {
+        match (self, leased) {
+            (Self::Window, _) => "within windows",
+            (Self::Unarmed, _) => "before a section is armed",
+            (Self::Plain, false) => "before and after sections",
+            (Self::Plain, true) => "before, within and after operations under leases",
+        }
+    }
+
+    fn kinds(self) -> &'static [Kind] {
+        use Kind::{Drain, Fence, Leave, Migrate, Preempt, Signal, Sleep, Spin, Yield};
+        match self {
+            Self::Window => &[Spin, Leave, Signal, Migrate, Fence, Drain, Preempt],
+            Self::Unarmed => &[Spin, Signal, Migrate, Fence, Drain],
+            Self::Plain => &[Spin, Yield, Sleep, Signal, Migrate, Fence, Drain],
+        }
+    }
+}
 
 /// A point, and what happens there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
     pub(crate) operation: Operation,
-    /// 0 before the operation, [`AFTER`] after it, else after that many accesses.
+    /// 0 before the operation, [`AFTER`] after it, [`UNARMED`], else after that many accesses.
     pub(crate) place: u32,
+    pub(crate) spot: Spot,
     pub(crate) kind: Kind,
-    /// Within a window: no code of ours runs there.
-    pub(crate) in_window: bool,
     /// It happens to every so manieth operation of a thread.
     pub(crate) every: u32,
     /// How often it happens to each thread.
@@ -90,6 +114,11 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Whether a thread that is held up there long enough must be aborted.
+    pub(crate) fn aborts(&self) -> bool {
+        self.spot == Spot::Window && self.kind != Kind::Spin
+    }
+
     pub(crate) fn point(&self) -> u32 {
         self.operation.code + self.place
     }
@@ -100,30 +129,54 @@ impl Cell {
         match self.place {
             0 => format!("before {name}"),
             AFTER => format!("after {name}"),
+            UNARMED => format!("before {name} is armed"),
             place => format!("{name} after its {}", self.operation.inside[place as usize - 1]),
         }
     }
 }
 
-/// The cells of sweep number `sweep`. `leased`: of operations under leases.
-pub(crate) fn cells(leased: bool, pinned: bool, cpus: usize, sweep: u32) -> Vec<Cell> {
-    let operations: &[Operation] = if leased { &LEASED } else { &SECTIONS };
+/// What the place of a run has for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Means {
+    pub(crate) leased: bool,
+    /// All workers are on one CPU.
+    pub(crate) pinned: bool,
+    /// There is another CPU to go to.
+    pub(crate) cpus: bool,
+    /// The kernel makes rseq fences.
+    pub(crate) fences: bool,
+}
+
+impl Means {
+    fn allow(self, kind: Kind, spot: Spot) -> bool {
+        match kind {
+            Kind::Migrate => self.cpus,
+            Kind::Preempt => self.pinned,
+            Kind::Fence => self.fences,
+            // Without a fence nobody drains: no window would be aborted.
+            Kind::Drain => self.fences || spot != Spot::Window,
+            _ => true,
+        }
+    }
+}
+
+/// The cells of sweep number `sweep`.
+pub(crate) fn cells(means: Means, sweep: u32) -> Vec<Cell> {
+    let operations: &[Operation] = if means.leased { &LEASED } else { &SECTIONS };
     let mut cells = Vec::new();
     for &operation in operations {
-        let inside = 1..=operation.inside.len() as u32;
-        for place in [0].into_iter().chain(inside).chain([AFTER]) {
-            let in_window = !leased && place != 0 && place != AFTER;
-            for kind in if in_window { IN_WINDOWS } else { IN_PLAIN_CODE } {
-                let possible = match kind {
-                    Kind::Migrate => cpus > 1,
-                    Kind::Preempt => pinned,
-                    _ => true,
-                };
-                if possible {
-                    let every = 1 + (cells.len() as u32 + sweep) % 3;
-                    let quota = 1 + sweep;
-                    cells.push(Cell { operation, place, kind, in_window, every, quota });
-                }
+        let inside = operation.inside.len() as u32;
+        for place in 0..=AFTER {
+            let spot = match place {
+                0 | AFTER => Spot::Plain,
+                UNARMED if !means.leased => Spot::Unarmed,
+                place if place > inside => continue,
+                _ if means.leased => Spot::Plain,
+                _ => Spot::Window,
+            };
+            for &kind in spot.kinds().iter().filter(|&&kind| means.allow(kind, spot)) {
+                let every = 1 + (cells.len() as u32 + sweep) % 3;
+                cells.push(Cell { operation, place, spot, kind, every, quota: 1 + sweep });
             }
         }
     }

@@ -9,12 +9,14 @@
 
 use crate::agent::{self, SIGNAL};
 use crate::blocks::{Block, Random, fail};
-use crate::cells::{Cell, Kind, cells};
+use crate::cells::{Cell, Kind, Means, Spot, cells};
 use crate::signals;
 use crate::tally::{Outcome, Tally};
 use crate::worker::{Ground, Whole, Worker, settle};
 use cidalloc::heap::{Heap, Source};
+use cidalloc::shard;
 use cidalloc::validate::validate;
+use cidalloc_tests::skip;
 use core::alloc::Layout;
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -45,7 +47,7 @@ pub(crate) fn run() {
     std::panic::set_hook(Box::new(|info| fail!("{info}\n{}", Backtrace::force_capture())));
     let pinned = std::env::var("STRESS_WITH").is_ok_and(|with| with == "one");
     let deadline = Instant::now() + Duration::from_millis(number("STRESS_MS", 0));
-    let cpus = agent::cpus().len();
+    let cpus = agent::cpus().len() > 1;
     settle(pinned);
     let mut random = Random(seed());
     let layout = Layout::from_size_align(SIZES[0], 16).expect("a power of two");
@@ -63,9 +65,15 @@ pub(crate) fn run() {
         println!("ok: seed {}, skipped: there are no cids of {wanted} here", seed());
         return;
     }
-    if cpus == 1 {
-        println!("skipped: migration: there is one CPU");
+    let means = Means { leased, pinned, cpus, fences: shard::fence() };
+    if !means.cpus {
+        skip("migration of held-up threads", "there is one CPU");
     }
+    if !means.fences {
+        skip("fences beside held-up threads", "the kernel makes no rseq fence");
+    }
+    // SAFETY: the handler writes and ends.
+    unsafe { libc::signal(libc::SIGILL, on_difference as extern "C" fn(i32) as usize) };
     inject::set_hook(agent::hold);
     signals::install(&Whole, SIGNAL, agent::on_signal);
     let mut tally = Tally::default();
@@ -74,12 +82,22 @@ pub(crate) fn run() {
         let threads = number("STRESS_THREADS", 3) + u64::from(sweeps) % 8;
         let layout = Layout::from_size_align(SIZES[sweeps as usize % SIZES.len()], 16);
         let layout = layout.expect("a power of two");
-        let cells = cells(leased, pinned, cpus, sweeps);
+        let cells = cells(means, sweeps);
         sweep(heap, layout, &cells, threads as usize, pinned, &mut tally);
         sweeps += 1;
     }
-    tally.print(source, pinned);
+    tally.print(source, means);
     println!("ok: seed {}, {sweeps} sweeps", seed());
+}
+
+/// Where the library leaves when it compares twice.
+extern "C" fn on_difference(_signal: i32) {
+    let line = b"a section compared twice, and found another id or word at its commit\n";
+    // SAFETY: bytes of this program, to standard error; then the end.
+    unsafe {
+        libc::write(2, line.as_ptr().cast(), line.len());
+        libc::abort();
+    }
 }
 
 type Board = [Mutex<Option<Block>>];
@@ -139,10 +157,10 @@ fn sweep(
             let outcome = core::mem::take(&mut *sum.lock().expect("no panics"));
             let held_in_plain_code = agent::take_held();
             let words = cell.place_words();
-            if outcome.held == 0 {
-                fail!("{words}: no operation came to that point");
+            if outcome.held == 0 || (cell.aborts() && outcome.aborted == 0) {
+                fail!("{words}, {:?}: no operation came to that point: {outcome:?}", cell.kind);
             }
-            if !cell.in_window && outcome.held != held_in_plain_code {
+            if cell.spot == Spot::Plain && outcome.held != held_in_plain_code {
                 fail!("{words}: {} threads were held up, not {held_in_plain_code}", outcome.held);
             }
             tally.add(cell, outcome);

@@ -1,6 +1,6 @@
 //! What became of the threads that were held up, added up by kind.
 
-use crate::cells::{Cell, Kind};
+use crate::cells::{Cell, Kind, Means, Spot};
 use cidalloc_tests::reliability;
 
 /// Of one thread in one cell, and sums of them.
@@ -22,39 +22,42 @@ impl Outcome {
     }
 }
 
-/// A row for each kind, within windows and in plain code.
+/// Of one kind at the points of one spot.
+#[derive(Debug)]
+struct Row {
+    kind: Kind,
+    spot: Spot,
+    cells: u64,
+    sum: Outcome,
+}
+
+/// The rows of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Vec<(Kind, bool, u64, Outcome)>);
+pub(crate) struct Tally(Vec<Row>);
 
 impl Tally {
-    pub(crate) fn add(&mut self, cell: &Cell, outcome: Outcome) {
-        let same = |row: &&mut (Kind, bool, _, _)| row.0 == cell.kind && row.1 == cell.in_window;
-        match self.0.iter_mut().find(same) {
-            Some((_, _, cells, sum)) => {
-                *cells += 1;
-                sum.add(outcome);
+    pub(crate) fn add(&mut self, &Cell { kind, spot, .. }: &Cell, outcome: Outcome) {
+        match self.0.iter_mut().find(|row| row.kind == kind && row.spot == spot) {
+            Some(row) => {
+                row.cells += 1;
+                row.sum.add(outcome);
             }
-            None => self.0.push((cell.kind, cell.in_window, 1, outcome)),
+            None => self.0.push(Row { kind, spot, cells: 1, sum: outcome }),
         }
     }
 
-    pub(crate) fn print(&self, source: &str, pinned: bool) {
-        let cpus = if pinned { "threads of one CPU" } else { "threads of all CPUs" };
-        for &(kind, in_window, cells, Outcome { held, aborted, passed }) in &self.0 {
-            let (name, in_windows, in_plain_code) = kind.words();
-            let (place, how) = match (in_window, source) {
-                (true, _) => ("within windows", in_windows),
-                (false, "emulated") => ("within and around operations under leases", in_plain_code),
-                (false, _) => ("before and after sections", in_plain_code),
+    pub(crate) fn print(&self, source: &str, means: Means) {
+        let cpus = if means.pinned { "threads of one CPU" } else { "threads of all CPUs" };
+        for &Row { kind, spot, cells, sum: Outcome { held, aborted, passed } } in &self.0 {
+            let fault =
+                format!("{} {}, {cpus}, cid={source}", kind.name(), spot.words(means.leased));
+            let windows = match spot {
+                Spot::Window => format!("{aborted} windows aborted, {passed} went on; "),
+                _ => String::new(),
             };
-            let fault = format!("{name} {place}, {cpus}, cid={source}");
-            let windows = if in_window {
-                format!("{aborted} windows aborted, {passed} went on; ")
-            } else {
-                String::new()
-            };
-            let outcome = format!("{windows}nothing lost, nothing twice in any of {cells} cells");
-            reliability::line("injection", &fault, how, held, &outcome);
+            let outcome =
+                format!("{windows}nothing lost, nothing twice after any of {cells} cells");
+            reliability::line("injection", &fault, kind.how(spot), held, &outcome);
         }
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::agent;
 use crate::blocks::{Block, Face, Random, fail};
-use crate::cells::{Cell, Kind};
+use crate::cells::{Cell, Kind, Spot};
 use crate::tally::Outcome;
 use cidalloc::cache::{self, Miss};
 use cidalloc::heap::Heap;
@@ -175,7 +175,6 @@ impl Ground<'_> {
         let mut outcome = Outcome::default();
         let mut armed = false;
         let begin = Instant::now();
-        let must_abort = cell.in_window && cell.kind.aborts();
         for round in 0.. {
             if round % cell.every == 0 && !armed {
                 control.spins.store(spins, Relaxed);
@@ -189,7 +188,7 @@ impl Ground<'_> {
             }
             let now: (u64, u64) = counts();
             (outcome.aborted, outcome.passed) = (now.0 - before.0, now.1 - before.1);
-            let passes = if must_abort { outcome.passed } else { 0 };
+            let passes = if cell.aborts() { outcome.passed } else { 0 };
             if outcome.held - passes >= cell.quota.into() {
                 break;
             }
@@ -201,7 +200,7 @@ impl Ground<'_> {
             }
         }
         control.armed.store(0, Relaxed);
-        if cell.in_window && outcome.held != outcome.aborted + outcome.passed {
+        if cell.spot == Spot::Window && outcome.held != outcome.aborted + outcome.passed {
             fail!("{}, {:?}: {outcome:?} does not add up", cell.place_words(), cell.kind);
         }
         outcome

@@ -76,7 +76,11 @@ pub(crate) fn run(threads: u32, with: &str, environment: &[(&str, &str)]) {
     match status {
         None => panic!("hung and was killed: {what}\n{said}"),
         Some(status) if status.success() && said.contains("ok: seed") => {
-            let told = |l: &&str| l.contains("ok: seed") || l.starts_with("reliability\t");
+            let told = |l: &&str| {
+                l.contains("ok: seed")
+                    || l.starts_with("skipped: ")
+                    || l.starts_with("reliability\t")
+            };
             println!("{what}:");
             said.lines().filter(told).for_each(|line| println!("{line}"));
         }

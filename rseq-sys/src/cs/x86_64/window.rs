@@ -14,6 +14,7 @@ macro_rules! section {
     ($operation:literal, [$($body:expr),+ $(,)?], $($operand:tt)*) => {
         asm!(
             "2:",
+            point!($operation, 14),
             "lea {t}, [rip + 66f]",
             "mov qword ptr fs:[{area} + {RSEQ_CS}], {t}",
             "3:",
