@@ -3,7 +3,7 @@
 //! ```text
 //!   worker              agent
 //!   at = point ───────► sees it, acts
-//!   window: aborted     … again, until `at` is 0
+//!   window: aborted     … again, until `at` is 0; after what must have aborted it, lets it go on
 //!   elsewhere: waits ◄─ at = 0
 //! ```
 
@@ -123,7 +123,7 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
     let mut moves = 0;
     while at_work.load(Acquire) != 0 {
         for worker in workers {
-            let Some((tid, at)) = worker.whereabouts() else { continue };
+            let Some((tid, Control { at, spins, .. })) = worker.whereabouts() else { continue };
             let point = at.load(Acquire);
             if point == 0 {
                 continue;
@@ -149,8 +149,18 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
                     maintenance::trim(heap);
                 }
             }
-            if cell.spot != Spot::Window {
-                let _ = at.compare_exchange(point, 0, Release, Relaxed);
+            match cell.spot {
+                // When these return the window is aborted, if only once its thread runs again. One
+                // that is not shall go on, to where it does harm.
+                Spot::Window if cell.kind != Kind::Signal => {
+                    if at.load(Acquire) == point {
+                        spins.store(0, Relaxed);
+                    }
+                }
+                Spot::Window => {}
+                Spot::Unarmed | Spot::Plain => {
+                    let _ = at.compare_exchange(point, 0, Release, Relaxed);
+                }
             }
         }
         std::thread::yield_now();

@@ -22,7 +22,7 @@ use cidalloc::size_class::of_size;
 use cidalloc::{free, malloc, section};
 use core::alloc::Layout;
 use core::sync::atomic::{
-    AtomicI32, AtomicPtr, AtomicU32,
+    AtomicI32, AtomicPtr,
     Ordering::{Acquire, Relaxed, Release},
 };
 use core::time::Duration;
@@ -100,11 +100,11 @@ impl Worker {
         self.control.store((&raw const *inject::control()).cast_mut(), Release);
     }
 
-    /// The worker's thread, and the word that says where it is held up.
-    pub(crate) fn whereabouts(&self) -> Option<(i32, &AtomicU32)> {
+    /// The worker's thread, and the words that say where it is held up.
+    pub(crate) fn whereabouts(&self) -> Option<(i32, &Control)> {
         // SAFETY: `begin` stored the words of a thread that lives.
         let control = unsafe { self.control.load(Acquire).as_ref() }?;
-        Some((self.tid.load(Relaxed), &control.at))
+        Some((self.tid.load(Relaxed), control))
     }
 }
 
