@@ -111,7 +111,7 @@ impl Code<'_> {
         self.windows
             .iter()
             .any(|window| window.covers(instruction.ip()) && window.end() == instruction.next_ip())
-            && access(instruction).1
+            && stores(instruction)
     }
 
     /// Where control may go from `instruction`; calls are stepped over.
@@ -218,6 +218,12 @@ impl Code<'_> {
 
 fn is_call(instruction: &Instruction) -> bool {
     matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
+}
+
+/// Whether an instruction writes memory.
+#[must_use]
+pub fn stores(instruction: &Instruction) -> bool {
+    access(instruction).1
 }
 
 /// Whether an instruction reads and writes memory, the stack included.

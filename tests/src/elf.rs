@@ -12,6 +12,7 @@ use object::elf;
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{
     Architecture, LittleEndian, Object, ObjectSection, ObjectSymbol, RelocationFlags, SectionFlags,
+    SymbolKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -73,6 +74,8 @@ pub struct Image {
     /// Addresses of words that the loader fills, and what it fills in at load address 0.
     relative: BTreeMap<u64, u64>,
     functions: BTreeMap<String, Function>,
+    /// Where functions begin, exported or not, and their names as in the file.
+    symbols: BTreeMap<u64, String>,
     exports: BTreeSet<String>,
     needed: Vec<String>,
     flags: u64,
@@ -99,6 +102,7 @@ impl Image {
             sections: Vec::new(),
             relative: BTreeMap::new(),
             functions: BTreeMap::new(),
+            symbols: BTreeMap::new(),
             exports: BTreeSet::new(),
             needed: Vec::new(),
             flags: 0,
@@ -121,6 +125,9 @@ impl Image {
             let function = Function { address: symbol.address(), size: symbol.size() };
             image.functions.insert(symbol.name()?.to_owned(), function);
             image.exports.insert(symbol.name()?.to_owned());
+        }
+        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
+            image.symbols.insert(symbol.address(), symbol.name()?.to_owned());
         }
         for (address, relocation) in file.dynamic_relocations().into_iter().flatten() {
             let RelocationFlags::Elf { r_type } = relocation.flags() else {
@@ -201,6 +208,12 @@ impl Image {
     #[must_use]
     pub fn function(&self, name: &str) -> Option<Function> {
         self.functions.get(name).copied()
+    }
+
+    /// The mangled name of the function that `address` is in, if the file says so.
+    #[must_use]
+    pub fn symbol_at(&self, address: u64) -> Option<&str> {
+        self.symbols.range(..=address).next_back().map(|(_, name)| name.as_str())
     }
 
     /// Whether `address` is in a section of code.

@@ -7,6 +7,7 @@
 //!   child     program + .so → what it said   timeouts, limits, signals, skips
 //!   elf       .so → exports, flags, __rseq_cs with relocations applied
 //!   code      function → instruction classes, the shortest way that commits a window
+//!   trace     a process under ptrace: stopped at any instruction, failed at any system call
 //!   reliability   a line of docs/reliability.md for each fault
 //! ```
 //!
@@ -27,6 +28,8 @@ pub mod compile;
 pub mod elf;
 pub mod reliability;
 pub mod subject;
+#[cfg(target_arch = "x86_64")]
+pub mod trace;
 
 pub use child::{Limits, Output, assert_aborted, passes, passes_with, run_preloaded};
 pub use compile::{Compiler, compile_c, compile_cxx};

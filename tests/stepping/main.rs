@@ -1,0 +1,31 @@
+//! An abort forced at every instruction of every window, one at a time: no partial effect, ever.
+//!
+//! ```text
+//!   tracer (this test)                    traced
+//!   memory := a prepared state            int3 ── waits for it
+//!   int3 at one instruction               one operation of rseq_sys::cs, or a round of malloc
+//!     ◄── stopped there                     before the commit store nothing has changed
+//!   resume: the kernel aborts             abort handler ── counted ── begins again
+//!     ◄── the end                           memory and outcome are those of an undisturbed run
+//! ```
+//!
+//! `sections.rs` does so with each operation alone, in each of the states of `cases.rs`, and
+//! compares all memory of a shard with `model.rs`; `library.rs` with the copies of the windows
+//! in `libcidmalloc.so`, whose program (`rounds.c`) looks at its blocks.
+
+#[cfg(target_arch = "x86_64")]
+mod cases;
+#[cfg(target_arch = "x86_64")]
+mod library;
+#[cfg(target_arch = "x86_64")]
+mod model;
+#[cfg(target_arch = "x86_64")]
+mod sections;
+#[cfg(target_arch = "x86_64")]
+mod world;
+
+#[cfg(not(target_arch = "x86_64"))]
+#[test]
+fn every_instruction_can_be_aborted() {
+    cidalloc_tests::skip("aborts at each instruction", "the tracer is for x86-64 alone");
+}

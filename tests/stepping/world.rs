@@ -1,0 +1,227 @@
+//! The memory that one operation works on, shared by the tracer and the traced.
+//!
+//! ```text
+//!   World (MAP_SHARED)                                     private to each
+//!   shard    headers, slots: one shard, whatever the cid   table[0], table[1]
+//!   word, owner, buffer      what else sections touch        every entry ─► shard
+//!   outcome                  what the operation returned     every entry ─► MISS
+//!   request                  what to do next
+//!   index                    the shard index around it
+//! ```
+//!
+//! The tracer writes state and request while the traced waits at its `int3`, and reads both
+//! through its own mapping whenever the traced is stopped.
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+use core::ptr::null_mut;
+use rseq_sys::cs::{self, Anchor, CID_BITS, HEADERS, Header, INACTIVE, MISS, home_of_shard};
+use rseq_sys::registration::Registration;
+
+/// The class that operations are on.
+pub(crate) const CLASS: usize = 7;
+/// Its first slot.
+pub(crate) const BEGIN: usize = HEADERS + 17;
+/// Its slots.
+pub(crate) const CAPACITY: usize = 8;
+/// Words of the shard; those that belong to no header and to no slot must never change.
+pub(crate) const WORDS: usize = HEADERS + 64;
+/// Words of the caller's buffer.
+pub(crate) const BUFFER: usize = 12;
+/// Rows of the tables: more nodes than there are.
+const NODES: usize = 64;
+
+/// One operation of `rseq_sys::cs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub(crate) enum Operation {
+    Pop,
+    Push,
+    PushOnNode,
+    PopBatch,
+    PushBatch,
+    Reshape,
+    Take,
+    Put,
+}
+
+/// What an operation returned: its number, and whether there was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Outcome {
+    pub(crate) value: u64,
+    pub(crate) is_some: u64,
+}
+
+/// What the traced does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Request {
+    pub(crate) operation: Operation,
+    /// Whether the shard is stopped.
+    pub(crate) is_stopped: u64,
+    pub(crate) arguments: [u64; 2],
+}
+
+/// All that sections read and write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub(crate) struct State {
+    pub(crate) shard: [u64; WORDS],
+    pub(crate) word: u64,
+    pub(crate) owner: u64,
+    pub(crate) buffer: [u64; BUFFER],
+    pub(crate) outcome: Outcome,
+}
+
+/// The shared memory.
+#[repr(C)]
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) request: Request,
+    /// The shard index before and after the operation: `u64::MAX` for none.
+    pub(crate) index: [u64; 2],
+}
+
+/// A word that no operation leaves anywhere: not even, not a header, not an address.
+pub(crate) fn noise(i: usize) -> u64 {
+    (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
+}
+
+/// The object in slot `i`.
+pub(crate) fn object(i: usize) -> u64 {
+    0x1000 + 16 * i as u64
+}
+
+/// `cur` and `end` of the class with `count` objects in `capacity` slots.
+pub(crate) fn shape(count: usize, capacity: usize) -> u32 {
+    Header::empty((BEGIN + count) as u16, (capacity - count) as u16).shape()
+}
+
+impl State {
+    /// A shard of `node` with `count` objects in its class; all else is noise.
+    pub(crate) fn new(node: u32, count: usize) -> Self {
+        let mut shard = core::array::from_fn(noise);
+        shard[..HEADERS].fill(INACTIVE.0);
+        shard[0] = home_of_shard(node).0;
+        shard[BEGIN - 1] = 1;
+        for i in 0..count {
+            shard[BEGIN + i] = object(i);
+        }
+        let mut state = Self {
+            shard,
+            word: 0,
+            owner: 0,
+            buffer: core::array::from_fn(|i| noise(i + WORDS)),
+            outcome: Outcome { value: noise(1), is_some: noise(2) },
+        };
+        state.set_shape(count, CAPACITY);
+        state
+    }
+
+    /// Says that of `capacity` slots `count` hold objects.
+    pub(crate) fn set_shape(&mut self, count: usize, capacity: usize) {
+        const OPS: u64 = 41;
+        self.shard[CLASS] = u64::from(shape(count, capacity)) | OPS << 32;
+    }
+}
+
+/// The shared memory with the tables that lead to it.
+pub(crate) struct Shared {
+    world: *mut World,
+    anchors: [Anchor; 2],
+}
+
+impl Shared {
+    /// For sections on `registration`'s areas.
+    pub(crate) fn new(registration: &Registration) -> Self {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping touches nothing.
+        let memory =
+            unsafe { libc::mmap(null_mut(), size_of::<World>(), protection, flags, -1, 0) };
+        assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+        let world: *mut World = memory.cast();
+        // SAFETY: within the mapping, which begins with the shard.
+        let shard: *mut u64 = unsafe { (&raw mut (*world).state.shard).cast() };
+        let table = |base: *mut u64| vec![base; NODES << CID_BITS].leak().as_ptr();
+        let anchors =
+            [shard, MISS.base()].map(|base| Anchor::new(registration, false, table(base)));
+        Self { world, anchors }
+    }
+
+    /// Writes all of it, while the traced is stopped.
+    pub(crate) fn set(&self, state: &State, request: Request) {
+        // SAFETY: our own mapping; nobody else runs.
+        unsafe { self.world.write(World { state: *state, request, index: [u64::MAX; 2] }) };
+    }
+
+    /// What the sections see, while the traced is stopped.
+    pub(crate) fn state(&self) -> State {
+        // SAFETY: as above; volatile, since the traced writes it.
+        unsafe { (&raw const (*self.world).state).read_volatile() }
+    }
+
+    /// The shard index before and after the operation.
+    pub(crate) fn index(&self) -> [u64; 2] {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.world).index).read_volatile() }
+    }
+
+    /// The traced's part: operation after operation, an `int3` before each. Allocates nothing.
+    pub(crate) fn serve(&self) {
+        let index = |anchor: &Anchor| {
+            // SAFETY: the anchor's offsets are those of this process's areas.
+            unsafe { anchor.shard_index() }.map_or(u64::MAX, u64::from)
+        };
+        loop {
+            // SAFETY: the tracer catches it, and lets this process run on behind it.
+            unsafe { asm!("int3", options(nostack)) };
+            // SAFETY: the shared mapping, which the tracer wrote while we were stopped.
+            unsafe {
+                let world = self.world;
+                let request = (&raw const (*world).request).read_volatile();
+                let anchor = &self.anchors[usize::from(request.is_stopped != 0)];
+                (&raw mut (*world).index[0]).write_volatile(index(anchor));
+                let outcome = perform(anchor, world, &request);
+                (&raw mut (*world).state.outcome).write_volatile(outcome);
+                (&raw mut (*world).index[1]).write_volatile(index(anchor));
+            }
+        }
+    }
+}
+
+/// One operation on the shared memory.
+///
+/// # Safety
+/// `anchor` leads to a shard of `world`'s layout, or to `MISS`.
+#[inline(never)]
+unsafe fn perform(anchor: &Anchor, world: *mut World, request: &Request) -> Outcome {
+    let some = |value: u64| Outcome { value, is_some: 1 };
+    let maybe = |value: Option<u64>| value.map_or(Outcome { value: 0, is_some: 0 }, some);
+    let [a, b] = request.arguments;
+    // SAFETY: class, begin and buffer are the world's; arguments are in their bounds.
+    unsafe {
+        let buffer: *mut usize = (&raw mut (*world).state.buffer).cast();
+        let word = &raw mut (*world).state.word;
+        let owner: *const u32 = (&raw const (*world).state.owner).cast();
+        match request.operation {
+            Operation::Pop => some(cs::pop(anchor, CLASS) as u64),
+            Operation::Push => some(cs::push(anchor, CLASS, a as usize).into()),
+            Operation::PushOnNode => {
+                some(cs::push_on_node(anchor, CLASS, a as usize, b as u32).into())
+            }
+            Operation::PopBatch => {
+                some(cs::pop_batch(anchor, CLASS, BEGIN, buffer, a as usize) as u64)
+            }
+            Operation::PushBatch => {
+                some(cs::push_batch(anchor, CLASS, buffer, a as usize, b as u32) as u64)
+            }
+            Operation::Reshape => {
+                some(cs::reshape(anchor, CLASS, BEGIN, a as u32, b as u32).into())
+            }
+            Operation::Take => maybe(cs::take(anchor, owner, word, a)),
+            Operation::Put => maybe(cs::put(anchor, owner, word, a)),
+        }
+    }
+}
