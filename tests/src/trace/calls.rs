@@ -10,7 +10,7 @@
 //!     HOLD  nothing fails from here on, nothing counts       GO  all goes on as planned
 //! ```
 
-use super::tracee::{Program, Stop, Tracee, mapping_of, memory_of};
+use super::tracee::{Program, Stop, Tracee, kill, mapping_at, mapping_of, memory_of};
 use super::tracee::{registers_of, request, set_registers_of, wait_for};
 use core::ops::Range;
 use libc::{c_int, pid_t};
@@ -46,20 +46,19 @@ pub struct Run {
     pub failed: u64,
 }
 
-/// One traced thread or process.
-struct Task {
-    memory: File,
-    library: Option<Range<u64>>,
-}
-
 struct Observer<'a> {
-    library: &'a Path,
+    path: &'a Path,
+    /// Where the library is, in all tasks: none of them executes another program.
+    library: Option<Range<u64>>,
+    /// The loader, which makes the first call. It calls for nobody else.
+    loader: Range<u64>,
     failing: Failing,
     error: c_int,
     is_held: bool,
     /// Whether the calls that were to fail have begun to.
     has_begun: bool,
-    tasks: BTreeMap<pid_t, Task>,
+    /// The memory of each traced thread or process.
+    tasks: BTreeMap<pid_t, File>,
     run: Run,
 }
 
@@ -78,7 +77,9 @@ pub fn observe(
 ) -> Result<Run, String> {
     let mut tracee = Tracee::exec(&program.stopping_at_calls())?;
     let mut observer = Observer {
-        library,
+        path: library,
+        library: None,
+        loader: 0..0,
         failing,
         error,
         is_held: false,
@@ -97,6 +98,8 @@ pub fn observe(
                 if pid == first {
                     observer.run.end = stop;
                     tracee.is_over();
+                    // What it left behind has nobody to end it.
+                    observer.tasks.keys().for_each(|&pid| kill(pid));
                 }
                 continue;
             }
@@ -123,9 +126,7 @@ impl Observer<'_> {
         if self.tasks.contains_key(&pid) {
             return false;
         }
-        let Ok(memory) = memory_of(pid) else { return false };
-        self.tasks.insert(pid, Task { memory, library: None });
-        true
+        memory_of(pid).is_ok_and(|memory| self.tasks.insert(pid, memory).is_none())
     }
 
     /// A system call of `pid` is about to be made.
@@ -156,14 +157,21 @@ impl Observer<'_> {
     }
 
     fn is_of_library(&mut self, pid: pid_t, rip: u64, rsp: u64) -> bool {
-        let Some(task) = self.tasks.get_mut(&pid) else { return false };
-        if task.library.is_none() {
-            task.library = mapping_of(pid, self.library);
+        if self.loader.is_empty() {
+            self.loader = mapping_at(pid, rip);
         }
-        let Some(library) = &task.library else { return false };
+        if self.loader.contains(&rip) {
+            return false;
+        }
+        if self.library.is_none() {
+            self.library = mapping_of(pid, self.path);
+        }
+        let (Some(library), Some(memory)) = (&self.library, self.tasks.get(&pid)) else {
+            return false;
+        };
         let mut word = [0; 8];
         // Libc's `syscall` has no frame: what it returns to is on top of the stack.
-        let returns_to = task.memory.read_exact_at(&mut word, rsp).map(|()| u64::from_le_bytes(word));
+        let returns_to = memory.read_exact_at(&mut word, rsp).map(|()| u64::from_le_bytes(word));
         library.contains(&rip) || returns_to.is_ok_and(|address| library.contains(&address))
     }
 }

@@ -188,6 +188,12 @@ pub(crate) fn wait_for(pid: pid_t) -> (pid_t, Stop) {
     }
 }
 
+/// Ends a tracee that was not waited for yet.
+pub(crate) fn kill(pid: pid_t) {
+    // SAFETY: a child of this thread, whose number is nobody else's until it is reaped.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
 /// In a child: makes it a tracee and stops it. It ends where that is refused.
 unsafe fn become_traced() {
     // SAFETY: system calls alone, as in the child of a process with threads they must be.
@@ -432,25 +438,38 @@ impl Drop for Tracee {
         if self.is_over {
             return;
         }
-        // SAFETY: our own child, not reaped yet.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        kill(self.pid);
         while !matches!(wait_for(self.pid).1, Stop::Exited(_) | Stop::Killed(_)) {
             self.resume(0);
         }
     }
 }
 
+/// The mappings of the process `pid`: where they are, and of what.
+fn mappings(pid: pid_t) -> Vec<(Range<u64>, String)> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let parsed = maps.lines().filter_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (from, to) = range.split_once('-')?;
+        let address = |text| u64::from_str_radix(text, 16).ok();
+        let name = rest.split_ascii_whitespace().nth(4).unwrap_or_default();
+        Some((address(from)?..address(to)?, name.to_owned()))
+    });
+    parsed.collect()
+}
+
 /// As [`Tracee::mapping`], of the process `pid`.
 pub(crate) fn mapping_of(pid: pid_t, path: &Path) -> Option<Range<u64>> {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    let path = path.to_str()?;
-    let mut ranges = maps.lines().filter(|line| line.ends_with(path)).filter_map(|line| {
-        let (range, _) = line.split_once(' ')?;
-        let (from, to) = range.split_once('-')?;
-        Some(u64::from_str_radix(from, 16).ok()?..u64::from_str_radix(to, 16).ok()?)
-    });
-    let first = ranges.next()?;
-    Some(first.start..ranges.last().unwrap_or(first).end)
+    let mappings = mappings(pid);
+    let mut ranges = mappings.iter().filter(|(_, name)| Path::new(name) == path);
+    let first = &ranges.next()?.0;
+    Some(first.start..ranges.next_back().map_or(first.end, |(last, _)| last.end))
+}
+
+/// The one mapping that `address` is in; empty if there is none.
+pub(crate) fn mapping_at(pid: pid_t, address: u64) -> Range<u64> {
+    let mut mappings = mappings(pid).into_iter();
+    mappings.find(|(range, _)| range.contains(&address)).map_or(0..0, |(range, _)| range)
 }
 
 pub(crate) fn memory_of(pid: pid_t) -> Result<File, String> {

@@ -1,0 +1,179 @@
+//! The n-th system call of the library fails: alone, or with all that follow.
+//!
+//! ```text
+//!   counting run ─► calls 1 … N ─► n × error × { alone, from there on }
+//!                                  each is a run of its own of all.c, under a tracer
+//! ```
+//!
+//! The quick form takes some calls of each kind, evenly spread, and the errors in turn.
+
+use cidalloc_tests::trace::Stop;
+use cidalloc_tests::trace::calls::{Failing, Run, observe};
+use cidalloc_tests::trace::tracee::{Memory, Program};
+use cidalloc_tests::{compile_c, preload_library, reliability, skip, subject};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+const WHAT: &str = "failing system calls";
+const ERRORS: [(&str, i32); 5] = [
+    ("ENOMEM", libc::ENOMEM),
+    ("EAGAIN", libc::EAGAIN),
+    ("EINVAL", libc::EINVAL),
+    ("EPERM", libc::EPERM),
+    ("ENOSYS", libc::ENOSYS),
+];
+/// Calls of each kind that fail in the quick form.
+const OF_EACH_KIND: usize = 5;
+
+/// The program, and how its process is set up.
+struct Setting {
+    program: PathBuf,
+    library: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Setting {
+    fn run(&self, failing: Failing, error: i32) -> Result<(Run, String), String> {
+        let output = Memory::new();
+        let command = [self.program.as_os_str(), "every_call_may_fail".as_ref()];
+        let program = Program::preloaded(&command, &self.environment, &output);
+        let run = observe(program, &self.library, failing, error)?;
+        Ok((run, output.text()))
+    }
+
+    /// The run with these failures: how many there were, and how many answers were NULL.
+    fn survives(&self, failing: Failing, (name, error): (&str, i32)) -> (u64, u64) {
+        let what = || format!("{failing:?} fails by {name}, {:?}", self.environment);
+        let (run, said) = self.run(failing, error).unwrap_or_else(|why| panic!("{}: {why}", what()));
+        assert!(
+            run.end == Stop::Exited(0) && said.contains("ok every_call_may_fail"),
+            "{}: {:?} after {} calls, the last of which {:?}\n{said}",
+            what(),
+            run.end,
+            run.calls.len(),
+            run.calls.last()
+        );
+        let pages = kept_pages(&said);
+        assert!(pages.len() == 2 && pages[0] == pages[1], "{}: pages {pages:?}\n{said}", what());
+        let refused = said.lines().find_map(|line| line.strip_prefix("refused "));
+        (run.failed, refused.and_then(|text| text.parse().ok()).expect("the program says so"))
+    }
+}
+
+/// What each of the program's reports says of pages that are in use by spans and large objects.
+fn kept_pages(said: &str) -> Vec<String> {
+    let tables = said.split("[nodes]\n").skip(1);
+    tables.filter_map(|table| table.lines().nth(1)).map(|row| row[12..24].trim().to_owned()).collect()
+}
+
+/// Numbers of system calls, by name, as far as the library makes them.
+fn name(call: u64) -> String {
+    let known = [
+        ("mmap", libc::SYS_mmap),
+        ("munmap", libc::SYS_munmap),
+        ("mprotect", libc::SYS_mprotect),
+        ("madvise", libc::SYS_madvise),
+        ("membarrier", libc::SYS_membarrier),
+        ("rseq", libc::SYS_rseq),
+        ("openat", libc::SYS_openat),
+        ("faccessat", libc::SYS_faccessat),
+        ("read", libc::SYS_read),
+        ("close", libc::SYS_close),
+        ("write", libc::SYS_write),
+        ("sysinfo", libc::SYS_sysinfo),
+        ("prlimit64", libc::SYS_prlimit64),
+        ("sched_getaffinity", libc::SYS_sched_getaffinity),
+        ("sched_yield", libc::SYS_sched_yield),
+        ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
+        ("futex", libc::SYS_futex),
+        ("getcpu", libc::SYS_getcpu),
+        ("mbind", libc::SYS_mbind),
+    ];
+    let found = known.iter().find(|(_, number)| number.cast_unsigned() == call);
+    found.map_or_else(|| format!("call {call}"), |(name, _)| (*name).to_owned())
+}
+
+/// `mprotect 57, mmap 3`
+fn by_name(calls: &[u64]) -> String {
+    let mut counts = BTreeMap::new();
+    for &call in calls {
+        *counts.entry(name(call)).or_insert(0) += 1;
+    }
+    counts.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Which calls fail, counted from 1, and how: all of them by each error, or a part.
+fn choice(calls: &[u64], is_full: bool) -> Vec<(u64, (&'static str, i32))> {
+    let count = calls.len() as u64;
+    if is_full {
+        return ERRORS.iter().flat_map(|error| (1..=count).map(|n| (n, *error))).collect();
+    }
+    let mut kinds: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for (n, call) in (1..).zip(calls) {
+        kinds.entry(*call).or_default().push(n);
+    }
+    let some = kinds.values().flat_map(|of_kind| {
+        let picks = of_kind.len().min(OF_EACH_KIND);
+        (0..picks).map(move |i| of_kind[i * of_kind.len() / picks])
+    });
+    some.zip(ERRORS.iter().cycle()).map(|(n, error)| (n, *error)).collect()
+}
+
+/// Fails calls under `environment`.
+fn fails_in_turn(source: &str, environment: &[(&'static str, &'static str)]) {
+    if !subject().is_ours() {
+        return skip(WHAT, "which calls are the library's is known of libcidmalloc alone");
+    }
+    let Some(program) = compile_c("exhaustion/all.c") else { return };
+    // Purging at once is part of each run then, not of those alone that last long.
+    let environment = environment.iter().copied().chain([("CIDALLOC_DECAY_MS", "0")]).collect();
+    let setting = Setting { program, library: preload_library(), environment };
+    let (counted, said) = match setting.run(Failing::None, 0) {
+        Ok(run) => run,
+        Err(why) => return skip(WHAT, &why),
+    };
+    assert_eq!(counted.end, Stop::Exited(0), "nothing failed, and {said}");
+    let is_full = std::env::var("CIDALLOC_TEST_ALL_CALLS").as_deref() == Ok("1");
+    let choice = choice(&counted.calls, is_full);
+    for (form, failing) in [
+        ("one system call fails", Failing::Nth as fn(u64) -> Failing),
+        ("all system calls fail from one on, until memory is back", Failing::From),
+    ] {
+        let (mut runs, mut failed, mut refused) = (0, 0, 0);
+        for &(n, error) in &choice {
+            let (made, answers) = setting.survives(failing(n), error);
+            runs += u64::from(made > 0);
+            failed += made;
+            refused += answers;
+        }
+        assert!(runs > 0, "no call failed");
+        // One call that fails is mostly asked again, for less.
+        assert!(refused > 0 || failing(1) == Failing::Nth(1), "no failure that mattered");
+        reliability::line(
+            "exhaustion",
+            &format!("{form} ({source})"),
+            "ptrace and seccomp: ENOMEM, EAGAIN, EINVAL, EPERM, ENOSYS instead of the call",
+            runs,
+            &format!(
+                "{failed} calls failed of {}; {refused} answers were NULL with ENOMEM; every \
+                 block intact, nothing lost, all works again",
+                by_name(&counted.calls)
+            ),
+        );
+    }
+}
+
+#[test]
+fn every_call_may_fail_under_the_kernels_cids() {
+    fails_in_turn("cids of the kernel", &[]);
+}
+
+#[test]
+fn every_call_may_fail_under_emulated_cids() {
+    fails_in_turn("emulated cids", &[("CIDALLOC_CID", "emulated")]);
+}
+
+#[test]
+fn every_call_may_fail_where_we_register_threads() {
+    fails_in_turn("areas of our own", &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")]);
+}
