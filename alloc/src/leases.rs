@@ -18,6 +18,7 @@
 //!
 //! [`CidSet::claim`]: crate::cid_set::CidSet::claim
 
+mod dead;
 #[cfg(cidalloc_model)]
 mod model;
 mod parking;
@@ -184,6 +185,7 @@ fn register() -> Option<&'static Record> {
     if let Some(me) = mine() {
         return Some(me);
     }
+    dead::bury_if_none_is_free();
     let me = records::take()?;
     me.lease.reset(slots::is_asymmetric());
     allow_more();
@@ -218,7 +220,8 @@ fn allow_more() {
 
 /// The round of destructors, of four in all libcs (`PTHREAD_DESTRUCTOR_ITERATIONS`), that is our
 /// last one: what others free in the round before still finds the thread's shard. No later one,
-/// since a thread whose first operation is in a destructor has no more rounds to be told of.
+/// since a thread whose first operation is in a destructor has fewer rounds to be told of; of one
+/// that has none left, [`dead`] finds out.
 const FAREWELLS: u32 = 2;
 
 /// The end of a thread, in each of the rounds of its destructors.

@@ -4,6 +4,7 @@
 //!  CHUNKS  ─► 1024 records of 64 B ─► …       mapped when the first of them is needed
 //!  next      first number that nobody ever had
 //!  free      stack of numbers that were given back      {tag, number}
+//!  owner     whose it is: kept until it is given back   {tag, process, thread}
 //! ```
 //!
 //! Whoever stops a cid looks at its holder's record, however long ago it learned the number: the
@@ -32,6 +33,43 @@ pub struct Record {
     /// How often its end was announced.
     pub farewells: AtomicU32,
     next: AtomicU32,
+    owner: AtomicU64,
+}
+
+/// The thread that took a record, and which time that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner(u64);
+
+/// Numbers of processes and threads are below 2²² (`PID_MAX_LIMIT`).
+const TASK_BITS: u32 = 22;
+const TASK: u64 = (1 << TASK_BITS) - 1;
+const TASKS: u64 = TASK << TASK_BITS | TASK;
+
+impl Owner {
+    /// The calling thread, the next time.
+    fn me_after(self) -> Self {
+        let (process, thread) = (os::process_id() as u64 & TASK, os::thread_id() as u64 & TASK);
+        Self((self.0 & !TASKS).wrapping_add(TASKS + 1) | process << TASK_BITS | thread)
+    }
+    /// The same time, and nobody's.
+    fn nobody_after(self) -> Self {
+        Self(self.0 & !TASKS)
+    }
+    /// Whether the record was given back.
+    #[must_use]
+    pub fn is_nobody(self) -> bool {
+        self.0 & TASKS == 0
+    }
+    /// Its process.
+    #[must_use]
+    pub fn process(self) -> i32 {
+        (self.0 >> TASK_BITS & TASK) as i32
+    }
+    /// Its thread.
+    #[must_use]
+    pub fn thread(self) -> i32 {
+        (self.0 & TASK) as i32
+    }
 }
 
 const _: () = assert!(size_of::<Record>() == 64 && core::mem::offset_of!(Record, lease) == 0);
@@ -43,6 +81,7 @@ pub static ENDED: Record = Record {
     cid: AtomicU32::new(NO_CID),
     farewells: AtomicU32::new(0),
     next: AtomicU32::new(0),
+    owner: AtomicU64::new(0),
 };
 
 /// No cid.
@@ -60,6 +99,9 @@ static CHUNK_AT: [AtomicPtr<Record>; CHUNKS] = [const { AtomicPtr::new(null_mut(
 static LAST: AtomicU32 = AtomicU32::new(0);
 /// Tag in the high half, against reuse of a head.
 static FREE: AtomicU64 = AtomicU64::new(0);
+/// With so many records, owners that are no more are looked for before there is another one.
+static LOOK_AT: AtomicU32 = AtomicU32::new(LOOK_FIRST);
+const LOOK_FIRST: u32 = 64;
 
 impl Record {
     /// Its number, from 1.
@@ -67,6 +109,34 @@ impl Record {
     pub fn number(&self) -> u32 {
         self.number.load(Relaxed)
     }
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner(self.owner.load(Acquire))
+    }
+    /// Takes the record from `owner`, which is no more; false when somebody else did, or it was
+    /// given back meanwhile.
+    #[must_use]
+    pub fn disown(&self, owner: Owner) -> bool {
+        let nobody = owner.nobody_after().0;
+        self.owner.compare_exchange(owner.0, nobody, AcqRel, Relaxed).is_ok()
+    }
+}
+
+/// All records that anybody ever had.
+pub fn all() -> impl Iterator<Item = &'static Record> {
+    (1..=LAST.load(Acquire)).map(at)
+}
+
+/// Whether no record is free, and there are twice as many as were in use at the last look.
+#[must_use]
+pub fn is_look_due() -> bool {
+    FREE.load(Relaxed) as u32 == 0 && LAST.load(Relaxed) >= LOOK_AT.load(Relaxed)
+}
+
+/// Of all records `alive` were found in use.
+pub fn looked(alive: u32) {
+    LOOK_AT.store((alive * 2).max(LOOK_FIRST), Relaxed);
 }
 
 /// Record `number`, which somebody has, or had.
@@ -86,11 +156,13 @@ pub fn take() -> Option<&'static Record> {
     record.number.store(number, Relaxed);
     record.cid.store(NO_CID, Relaxed);
     record.farewells.store(0, Relaxed);
+    record.owner.store(record.owner().me_after().0, Release);
     Some(record)
 }
 
 /// Takes back the record of a thread that has ended.
 pub fn give_back(record: &Record) {
+    record.owner.store(record.owner().nobody_after().0, Release);
     let mut head = FREE.load(Relaxed);
     loop {
         record.next.store(head as u32, Relaxed);
@@ -106,6 +178,10 @@ pub fn forget_all_but(number: u32) {
     LAST.store(number, Relaxed);
     FREE.store(retag(FREE.load(Relaxed), 0), Relaxed);
     (1..number).for_each(|other| give_back(at(other)));
+    if number != 0 {
+        let mine = at(number);
+        mine.owner.store(mine.owner().me_after().0, Release);
+    }
 }
 
 /// Records that were ever in use at the same time.

@@ -1,10 +1,9 @@
 /* New processes out of one whose threads are allocating all the time. A child that hangs on a
  * lock which a vanished thread held is ended by its alarm, and the test fails. */
-#include "check.h"
+#include "children.h"
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/wait.h>
 
 extern char **environ;
 enum { THREADS = 3 };
@@ -41,16 +40,6 @@ static void start_threads(void) {
 static void end_threads(void) {
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-}
-static void expect_success(pid_t child, const char *what, unsigned round) {
-    int status = 0;
-    pid_t got;
-    do got = waitpid(child, &status, 0);
-    while (got < 0 && errno == EINTR);
-    CHECK(got == child, "waitpid: errno %d", errno);
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        FAIL("%s %u hung: a lock was held across fork?", what, round);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %u: status %#x", what, round, status);
 }
 
 /* Runs `work` in `count` children, one after the other, beside busy threads. */

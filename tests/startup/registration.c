@@ -6,7 +6,7 @@
  *
  * An unregistered thread of a registered process is what clone(2) without libc makes; taking
  * the registration of a thread that has its own TLS gives the same state in a clean way. */
-#include "check.h"
+#include "exchange.h"
 #include <pthread.h>
 #include <sys/syscall.h>
 
@@ -39,25 +39,7 @@ static void register_again(unsigned length) {
 
 /* ---- the workload: threads that free what others made -------------------------------------- */
 
-enum { THREADS = 4, BOXES = 256 };
-struct letter { size_t size; uint64_t seed; };
-static struct letter *boxes[BOXES];
-
-static void exchange(uint64_t state, unsigned rounds) {
-    for (unsigned round = 0; round < rounds; round++) {
-        size_t size = random_size(&state, round % 200 ? 11 : 19), whole = size + sizeof(struct letter);
-        struct letter *letter = round % 5 == 0   ? memalign(128, whole)
-                                : round % 5 == 1 ? calloc(1, whole)
-                                : round % 5 == 2 ? realloc(malloc(8), whole)
-                                                 : malloc(whole);
-        CHECK(letter != NULL, "size %zu", whole);
-        letter->size = size, letter->seed = state;
-        fill(letter + 1, size, state);
-        letter = __atomic_exchange_n(&boxes[next_random(&state) % BOXES], letter, __ATOMIC_ACQ_REL);
-        if (letter) CHECK_PATTERN(letter + 1, letter->size, letter->seed);
-        free(letter);
-    }
-}
+enum { THREADS = 4 };
 static void *plain(void *argument) {
     exchange((uintptr_t)argument + 1, 30000);
     return NULL;
@@ -84,11 +66,7 @@ static void run(void *(*odd)(void *), void *(*even)(void *)) {
                   "thread %zu", i);
         for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     }
-    for (unsigned i = 0; i < BOXES; i++) {
-        if (boxes[i]) CHECK_PATTERN(boxes[i] + 1, boxes[i]->size, boxes[i]->seed);
-        free(boxes[i]);
-        boxes[i] = NULL;
-    }
+    empty_boxes();
 }
 
 /* ---- cases ---------------------------------------------------------------------------------- */

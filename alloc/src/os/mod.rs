@@ -199,6 +199,21 @@ pub fn process_id() -> i32 {
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
+/// Number of the calling thread.
+#[must_use]
+pub fn thread_id() -> i32 {
+    // SAFETY: gettid reads a number.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Whether the kernel says that `process`, which is the calling one, has no thread `thread`.
+#[must_use]
+pub fn is_thread_gone(process: i32, thread: i32) -> bool {
+    // SAFETY: signal 0 is none.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    result == -1 && errno() == libc::ESRCH
+}
+
 /// Ends the process by `SIGABRT`.
 pub fn abort() -> ! {
     // SAFETY: abort is always allowed.
