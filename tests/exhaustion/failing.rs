@@ -44,7 +44,8 @@ impl Setting {
     /// The run with these failures: how many there were, and how many answers were NULL.
     fn survives(&self, failing: Failing, (name, error): (&str, i32)) -> (u64, u64) {
         let what = || format!("{failing:?} fails by {name}, {:?}", self.environment);
-        let (run, said) = self.run(failing, error).unwrap_or_else(|why| panic!("{}: {why}", what()));
+        let (run, said) =
+            self.run(failing, error).unwrap_or_else(|why| panic!("{}: {why}", what()));
         assert!(
             run.end == Stop::Exited(0) && said.contains("ok every_call_may_fail"),
             "{}: {:?} after {} calls, the last of which {:?}\n{said}",
@@ -63,7 +64,10 @@ impl Setting {
 /// What each of the program's reports says of pages that are in use by spans and large objects.
 fn kept_pages(said: &str) -> Vec<String> {
     let tables = said.split("[nodes]\n").skip(1);
-    tables.filter_map(|table| table.lines().nth(1)).map(|row| row[12..24].trim().to_owned()).collect()
+    tables
+        .filter_map(|table| table.lines().nth(1))
+        .map(|row| row[12..24].trim().to_owned())
+        .collect()
 }
 
 /// Numbers of system calls, by name, as far as the library makes them.

@@ -9,7 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::subject::subject;
-use crate::{Compiler, compile_c, compile_cxx, skip};
+use crate::{compile_c, compile_cxx, skip};
 use core::fmt;
 use core::time::Duration;
 use std::io::Read;
@@ -22,9 +22,15 @@ use std::time::Instant;
 /// idle machine; the rest is for loaded ones.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// The variables of the tests themselves.
-const VARIABLES: [&str; 4] =
-    ["CIDALLOC_TEST_LIB", "CIDALLOC_TEST_SOURCE", "CIDALLOC_FORBID_SKIP", "CIDALLOC_BLESS"];
+/// The variables of the tests themselves: the library reports those of its prefix that it does not
+/// know.
+pub const VARIABLES: [&str; 5] = [
+    "CIDALLOC_TEST_LIB",
+    "CIDALLOC_TEST_SOURCE",
+    "CIDALLOC_TEST_FULL",
+    "CIDALLOC_FORBID_SKIP",
+    "CIDALLOC_BLESS",
+];
 
 /// How a child ended and what it wrote.
 #[derive(Debug)]
@@ -37,12 +43,14 @@ pub struct Output {
     pub stderr: String,
     /// Whether it was killed because it took too long.
     pub timed_out: bool,
+    /// Where its threads were then.
+    pub hung: String,
 }
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.timed_out {
-            write!(f, "hung for {} s and was killed", DEADLINE.as_secs())?;
+            write!(f, "hung and was killed:\n{}", self.hung)?;
         } else {
             write!(f, "{}", self.status)?;
         }
@@ -61,6 +69,8 @@ pub struct Limits<'a> {
     pub address_space: Option<u64>,
     /// A command that gets the program's command line as its last arguments, and executes it.
     pub launcher: &'a [&'a str],
+    /// How long it may take before it counts as hanging, if longer than programs usually do.
+    pub patience: Option<Duration>,
 }
 
 /// Runs `command` with the library under test preloaded and `envs` added.
@@ -68,6 +78,10 @@ pub struct Limits<'a> {
 /// # Panics
 /// If the program cannot be started.
 pub fn run_preloaded(command: &mut Command, envs: &[(&str, &str)]) -> Output {
+    run_within(command, envs, DEADLINE)
+}
+
+fn run_within(command: &mut Command, envs: &[(&str, &str)], deadline: Duration) -> Output {
     let subject = subject();
     command.env_remove("LD_PRELOAD");
     if let Some(path) = subject.path() {
@@ -86,7 +100,8 @@ pub fn run_preloaded(command: &mut Command, envs: &[(&str, &str)]) -> Output {
         command.spawn().unwrap_or_else(|e| panic!("cannot start {:?}: {e}", command.get_program()));
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let timed_out = !exits_in_time(&child);
+    let timed_out = !exits_in_time(&child, deadline);
+    let hung = if timed_out { crate::hung::look(child.id()) } else { String::new() };
     // Before the child is reaped, while its number cannot be another group's. Whatever it left
     // behind would hold the pipes open.
     // SAFETY: kill takes no memory of ours.
@@ -97,6 +112,7 @@ pub fn run_preloaded(command: &mut Command, envs: &[(&str, &str)]) -> Output {
         stdout: stdout.join().expect("the reader of stdout"),
         stderr: stderr.join().expect("the reader of stderr"),
         timed_out,
+        hung,
     }
 }
 
@@ -115,10 +131,10 @@ fn collect<R: Read + Send + 'static>(pipe: Option<R>) -> JoinHandle<String> {
     })
 }
 
-fn exits_in_time(child: &Child) -> bool {
+fn exits_in_time(child: &Child, deadline: Duration) -> bool {
     let start = Instant::now();
     let mut pause = Duration::from_micros(500);
-    while start.elapsed() < DEADLINE {
+    while start.elapsed() < deadline {
         // SAFETY: an all-zero siginfo_t is a valid one; waitid fills it.
         let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
         let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
@@ -142,14 +158,12 @@ pub fn passes(source: &str, case: &str) {
     passes_with(source, case, &Limits::default());
 }
 
-/// As [`passes`], surrounded by `limits`.
+/// As [`passes`], surrounded by `limits`; what it said, where it was not skipped.
 ///
 /// # Panics
 /// As [`passes`].
-pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) {
-    let Some(output) = run_case(source, case, limits) else {
-        return;
-    };
+pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output> {
+    let output = run_case(source, case, limits)?;
     let what = format!("{source} {case}");
     assert!(!output.timed_out && output.status.success(), "{what}: {output}");
     let said = |word: &str| {
@@ -160,9 +174,10 @@ pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) {
     };
     if let Some(line) = said("skip") {
         skip(&what, line.split_once(": ").map_or("", |(_, reason)| reason));
-        return;
+        return None;
     }
     assert!(said("ok").is_some(), "{what} ended without saying so: {output}");
+    Some(output)
 }
 
 /// Runs `case` of `source` and returns how it ended; none where it cannot be compiled.
@@ -171,10 +186,9 @@ pub fn passes_with(source: &str, case: &str, limits: &Limits<'_>) {
 /// If the program cannot be built or started.
 #[must_use]
 pub fn run_case(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output> {
-    let compiler = if source.ends_with(".cc") { Compiler::Cxx } else { Compiler::C };
-    let program = match compiler {
-        Compiler::C => compile_c(source)?,
-        Compiler::Cxx => compile_cxx(source)?,
+    let program = match source.ends_with(".cc") {
+        false => compile_c(source)?,
+        true => compile_cxx(source)?,
     };
     let mut command = match limits.launcher {
         [launcher, arguments @ ..] => {
@@ -197,7 +211,8 @@ pub fn run_case(source: &str, case: &str, limits: &Limits<'_>) -> Option<Output>
             });
         }
     }
-    Some(run_preloaded(&mut command, limits.envs))
+    let deadline = limits.patience.unwrap_or_default().max(DEADLINE);
+    Some(run_within(&mut command, limits.envs, deadline))
 }
 
 /// Expects that the child died by SIGABRT and that its first line on stderr is `line`.

@@ -21,13 +21,15 @@ pub enum Compiler {
     C,
     /// C++ programs.
     Cxx,
+    /// C++ libraries.
+    CxxLibrary,
 }
 
 impl Compiler {
     fn command(self) -> String {
         let (variable, default) = match self {
             Self::C => ("CC", "cc"),
-            Self::Cxx => ("CXX", "c++"),
+            Self::Cxx | Self::CxxLibrary => ("CXX", "c++"),
         };
         std::env::var(variable).unwrap_or_else(|_| default.to_owned())
     }
@@ -45,6 +47,9 @@ impl Compiler {
                 "-pthread",
                 "-w",
             ],
+            Self::CxxLibrary => {
+                &["-std=c++17", "-O1", "-g", "-fno-builtin", "-fPIC", "-shared", "-pthread", "-w"]
+            }
         }
     }
 }
@@ -65,6 +70,15 @@ pub fn compile_c(source: &str) -> Option<PathBuf> {
 #[must_use]
 pub fn compile_cxx(source: &str) -> Option<PathBuf> {
     compile(source, Compiler::Cxx)
+}
+
+/// As [`compile_cxx`], to a library that a program may load.
+///
+/// # Panics
+/// If the compiler rejects the source.
+#[must_use]
+pub fn compile_library(source: &str) -> Option<PathBuf> {
+    compile(source, Compiler::CxxLibrary)
 }
 
 fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
@@ -89,7 +103,7 @@ fn works(compiler: Compiler) -> bool {
     static CXX: OnceLock<bool> = OnceLock::new();
     let cell = match compiler {
         Compiler::C => &C,
-        Compiler::Cxx => &CXX,
+        Compiler::Cxx | Compiler::CxxLibrary => &CXX,
     };
     *cell.get_or_init(|| {
         Command::new(compiler.command())

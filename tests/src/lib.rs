@@ -5,6 +5,7 @@
 //!   subject   which .so is under test        CIDALLOC_TEST_LIB = path | none; else cargo builds ours
 //!   compile   C and C++ sources → programs   CC, CXX
 //!   child     program + .so → what it said   timeouts, limits, signals, skips
+//!   hung      where the threads of a program are that did not end in time
 //!   elf       .so → exports, flags, __rseq_cs with relocations applied
 //!   code      function → instruction classes, the shortest way that commits a window
 //!   trace     a process under ptrace: stopped at any instruction, failed at any system call
@@ -20,12 +21,14 @@
 //! | `CIDALLOC_TEST_LIB` | path of the library to test instead of ours, or `none` for libc alone |
 //! | `CIDALLOC_TEST_SOURCE` | the source of cids that the surroundings force: see `tests/sources` |
 //! | `CIDALLOC_FORBID_SKIP` | `1`: what would be skipped fails |
+//! | `CIDALLOC_TEST_FULL` | `1`: the full form of what is done some hundred times otherwise |
 //! | `CIDALLOC_BLESS` | `1`: golden files are rewritten instead of compared |
 
 pub mod child;
 pub mod code;
 pub mod compile;
 pub mod elf;
+pub mod hung;
 pub mod reliability;
 pub mod subject;
 #[cfg(target_arch = "x86_64")]

@@ -139,9 +139,8 @@ fn shapes() -> Vec<Case> {
 }
 
 fn words() -> Vec<Case> {
-    let on = |name: &str, operation: Operation, mask: u64| {
-        case(name, operation, with(0), [mask, 0])
-    };
+    let on =
+        |name: &str, operation: Operation, mask: u64| case(name, operation, with(0), [mask, 0]);
     let mut cases = Vec::new();
     for operation in [Operation::Take, Operation::Put] {
         cases.extend([

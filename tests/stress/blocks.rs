@@ -6,6 +6,7 @@
 //! ```
 
 use core::alloc::Layout;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Ends the process with one line: unwinding would run through a broken heap.
 macro_rules! fail {
@@ -15,6 +16,28 @@ macro_rules! fail {
     }};
 }
 pub(crate) use fail;
+
+/// Which sizes there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "only a soak wants others than mixed ones")]
+pub(crate) enum Sizes {
+    /// As programs have them.
+    Mixed,
+    /// At most 256 bytes.
+    Small,
+    /// At most 40 KiB.
+    Middle,
+    /// From 32 KiB on.
+    Large,
+}
+
+static SIZES: AtomicU8 = AtomicU8::new(Sizes::Mixed as u8);
+
+/// Has all blocks from now on be of other sizes.
+#[allow(dead_code, reason = "as above")]
+pub(crate) fn set_sizes(sizes: Sizes) {
+    SIZES.store(sizes as u8, Relaxed);
+}
 
 /// A generator whose whole state is printed as a seed (Vigna, "splitmix64").
 #[derive(Debug, Clone)]
@@ -32,16 +55,22 @@ impl Random {
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
-    /// Sizes as programs have them: most are small, some are MiB.
+    /// Sizes as programs have them: least are small, some are MiB; or those of [`set_sizes`].
     pub(crate) fn size(&mut self) -> usize {
-        let largest = match self.below(400) {
+        let (least, among) = match SIZES.load(Relaxed) {
+            small if small == Sizes::Small as u8 => (0, 160..400),
+            middle if middle == Sizes::Middle as u8 => (0, 8..400),
+            large if large == Sizes::Large as u8 => (32 << 10, 0..60),
+            _ => (0, 0..400),
+        };
+        let largest = match among.start + self.below(among.len()) {
             0 => 4 << 20,
             1..8 => 256 << 10,
             8..60 => 40 << 10,
             60..160 => 4 << 10,
             _ => 256,
         };
-        1 + self.below(largest)
+        1 + least + self.below(largest)
     }
     pub(crate) fn align(&mut self) -> usize {
         match self.below(200) {

@@ -3,18 +3,15 @@
 //! ```text
 //!  workers    die and are reborn; alloc, realloc, free ─┬─► board: blocks change hands
 //!  SIGALRM    1 kHz, on any thread: alloc and free ─────┘   the dead leave theirs there
+//!  SIGPROF    1 kHz of CPU time, or what the tick allows
 //!  trimmer    maintenance::trim
 //!  forker     the child checks the board, allocates, ends
+//!  affinity   gives each thread of the process other CPUs, all the time
 //!  end        all joined ► validate with all hands named ► free all ► validate ► trim: no span
 //! ```
-//!
-//! | variable | meaning |
-//! | --- | --- |
-//! | `STRESS_SEED` | where all randomness comes from |
-//! | `STRESS_THREADS`, `STRESS_MS` | workers, and for how long |
-//! | `STRESS_WITH` | of `signals`, `fork`, `trim`, `churn`, `pin` those that run beside |
 
 use crate::blocks::{Block, Face, Random, fail};
+use crate::disturb::{fork_once, move_all, set_affinity};
 use crate::signals;
 use cidalloc::heap::Heap;
 use cidalloc::maintenance;
@@ -26,49 +23,93 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 static SEED: AtomicU64 = AtomicU64::new(0);
+/// Runs of this process so far: each draws other numbers.
+static PHASES: AtomicU64 = AtomicU64::new(0);
 
 /// The seed of this run, for whoever fails.
 pub(crate) fn seed() -> u64 {
     SEED.load(Relaxed)
 }
 
-fn variable(name: &str) -> String {
+/// Draws all randomness from `seed` from now on.
+pub(crate) fn set_seed(seed: u64) {
+    SEED.store(seed, Relaxed);
+}
+
+pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     variable(name).parse().unwrap_or(default)
 }
 
-type Board = [Mutex<Option<Block>>];
+pub(crate) type Board = [Mutex<Option<Block>>];
 
-/// Runs as the environment says. `knows_all`: nobody else has blocks of this heap.
-pub(crate) fn run(face: &'static impl Face, knows_all: bool) {
-    SEED.store(number("STRESS_SEED", 1), Relaxed);
+/// What runs for how long.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) threads: u64,
+    pub(crate) ms: u64,
+    /// Of the words of `STRESS_WITH`.
+    pub(crate) with: &'a str,
+}
+
+impl Plan<'_> {
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.with.split(',').any(|w| w == word)
+    }
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Threads that lived and ended.
+    pub(crate) lives: AtomicU64,
+    pub(crate) forks: AtomicU64,
+    /// Threads whose CPUs were changed from outside.
+    pub(crate) moves: AtomicU64,
+    /// Signals handled, of each kind.
+    pub(crate) signals: [u64; 2],
+}
+
+/// The heap, brought into being, and what is in it.
+pub(crate) fn start(face: &impl Face, knows_all: bool) -> (&'static Heap, Census) {
     // A panic, of a debug assertion of the allocator for one, says what it is and ends all.
     std::panic::set_hook(Box::new(|info| fail!("{info}\n{}", Backtrace::force_capture())));
-    let threads = number("STRESS_THREADS", 16);
-    let with = variable("STRESS_WITH");
-    let has = |word: &str| with.split(',').any(|w| w == word);
-    let deadline = Instant::now() + Duration::from_millis(number("STRESS_MS", 1000));
     let mut random = Random(seed());
     Block::random(face, &mut random).free(face, &mut random);
     let heap = cidalloc::heap::get().expect("the heap has just given a block");
-    let before = census(heap, &[], "before the run", knows_all);
-    if has("pin") {
-        set_affinity(0);
+    (heap, census(heap, &[], "before the run", knows_all))
+}
+
+/// Where blocks change hands.
+pub(crate) fn board() -> Vec<Mutex<Option<Block>>> {
+    (0..512).map(|_| Mutex::new(None)).collect()
+}
+
+/// Does what `plan` says, until all threads of it have ended.
+pub(crate) fn work(
+    face: &'static impl Face,
+    heap: &'static Heap,
+    plan: &Plan<'_>,
+    board: &Board,
+) -> Done {
+    let mut done = Done::default();
+    let over = AtomicBool::new(false);
+    let deadline = Instant::now() + Duration::from_millis(plan.ms);
+    let first = seed().wrapping_add(PHASES.fetch_add(1, Relaxed) << 16);
+    set_affinity(if plan.has("pin") { 0 } else { usize::MAX });
+    let storms = ["signals", "prof"].map(|word| plan.has(word));
+    if storms.contains(&true) {
+        signals::start(face, storms);
     }
-    if has("signals") {
-        signals::start(face);
-    }
-    let board: Vec<_> = (0..512).map(|_| Mutex::new(None)).collect();
-    let done = AtomicBool::new(false);
-    let lives = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
+        let (done, over) = (&done, &over);
+        let workers: Vec<_> = (0..plan.threads)
             .map(|i| {
-                let (board, lives, has_churn) = (&board, &lives, has("churn"));
-                let mut random = Random(seed() ^ (i + 1) << 32);
+                let has_churn = plan.has("churn");
+                let mut random = Random(first ^ (i + 1) << 32);
                 scope.spawn(move || {
                     while Instant::now() < deadline {
                         // A life of its own thread, so that threads die all the time.
@@ -76,47 +117,47 @@ pub(crate) fn run(face: &'static impl Face, knows_all: bool) {
                         std::thread::scope(|inner| {
                             inner.spawn(|| live(face, board, deadline, life, has_churn));
                         });
-                        lives.fetch_add(1, Relaxed);
+                        done.lives.fetch_add(1, Relaxed);
                     }
                 })
             })
             .collect();
-        if has("trim") {
-            scope.spawn(|| {
-                while !done.load(Relaxed) {
-                    maintenance::trim(heap);
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-            });
+        let repeat = |ms: u64, act: &mut dyn FnMut()| {
+            while !over.load(Relaxed) {
+                act();
+                std::thread::sleep(Duration::from_millis(ms));
+            }
+        };
+        if plan.has("trim") {
+            scope.spawn(move || repeat(3, &mut || _ = maintenance::trim(heap)));
         }
-        if has("fork") {
-            scope.spawn(|| {
-                while !done.load(Relaxed) {
-                    fork_once(face, heap, &board);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            });
+        if plan.has("fork") {
+            scope.spawn(move || repeat(20, &mut || fork_once(face, heap, board, &done.forks)));
+        }
+        if plan.has("affinity") {
+            let mut random = Random(first);
+            scope.spawn(move || repeat(1, &mut || move_all(&mut random, &done.moves)));
         }
         for worker in workers {
             worker.join().expect("workers abort rather than panic");
         }
-        done.store(true, Relaxed);
+        over.store(true, Relaxed);
     });
-    let handled = if has("signals") { signals::stop(face) } else { 0 };
-    if has("signals") && handled == 0 {
-        fail!("not one signal was handled");
+    set_affinity(usize::MAX);
+    if storms.contains(&true) {
+        done.signals = signals::stop(face);
     }
-    finish(face, heap, board, knows_all, &before);
-    println!("ok: seed {}, {} lives, {handled} signals", seed(), lives.load(Relaxed));
+    done
 }
 
-fn finish(
+/// Checks that nothing was lost, frees all, and checks again. The heap is empty then, if `knows_all`.
+pub(crate) fn finish(
     face: &impl Face,
     heap: &Heap,
     board: Vec<Mutex<Option<Block>>>,
     knows_all: bool,
     before: &Census,
-) {
+) -> Census {
     let mut random = Random(seed());
     let mut blocks: Vec<Block> =
         board.into_iter().filter_map(|slot| slot.into_inner().expect("no panics")).collect();
@@ -141,9 +182,9 @@ fn finish(
     for block in blocks.drain(..) {
         block.free(face, &mut random);
     }
-    named(&[], "with all blocks freed");
+    let now = named(&[], "with all blocks freed");
     if !knows_all {
-        return;
+        return now;
     }
     // Whoever trims may move to another cid meanwhile, and leave its own cache behind.
     let mut now = named(&[], "before trim");
@@ -151,7 +192,7 @@ fn finish(
         maintenance::trim(heap);
         now = named(&[], "after trim");
         if now.spans == 0 && now.dirty_pages == 0 {
-            return;
+            return now;
         }
     }
     fail!("spans or dirty pages are left after trim: {now:?}");
@@ -234,69 +275,5 @@ fn hand_over(face: &impl Face, board: &Board, block: Block, random: &mut Random)
     drop(slot);
     if let Some(other) = other {
         other.free(face, random);
-    }
-}
-
-/// The thread's affinity: one CPU below 4, by number; all from there on.
-fn set_affinity(n: usize) {
-    // SAFETY: sets of the right size, filled by the calls; the thread is the caller.
-    unsafe {
-        static ALL: Mutex<Option<libc::cpu_set_t>> = Mutex::new(None);
-        let mut all = ALL.lock().expect("no panics");
-        let all = all.get_or_insert_with(|| {
-            let mut set: libc::cpu_set_t = core::mem::zeroed();
-            libc::sched_getaffinity(libc::getpid(), size_of_val(&set), &mut set);
-            set
-        });
-        let allowed: Vec<_> =
-            (0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, all)).collect();
-        let mut set = *all;
-        if n < 4 {
-            set = core::mem::zeroed();
-            libc::CPU_SET(allowed[n % allowed.len()], &mut set);
-        }
-        libc::sched_setaffinity(0, size_of_val(&set), &set);
-    }
-}
-
-/// The child has one thread, and whatever state the others were in.
-fn fork_once(face: &impl Face, heap: &Heap, board: &Board) {
-    let paused = signals::Paused::new();
-    // SAFETY: the child uses the allocator, which is what is tested, and `_exit`.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: a deadline for the child: timers are not inherited.
-        unsafe {
-            libc::signal(libc::SIGALRM, libc::SIG_DFL);
-            libc::alarm(60);
-        }
-        let mut random = Random(seed());
-        for slot in board {
-            if let Ok(mut slot) = slot.try_lock()
-                && let Some(mut block) = slot.take()
-            {
-                block.check("in the child of a fork");
-                block.realloc(face, &mut random);
-                block.free(face, &mut random);
-            }
-        }
-        let mut own: Vec<_> = (0..400).map(|_| Block::random(face, &mut random)).collect();
-        maintenance::trim(heap);
-        for block in own.drain(..) {
-            block.free(face, &mut random);
-        }
-        // SAFETY: ends the process without the parent's exit handlers.
-        unsafe { libc::_exit(0) };
-    }
-    drop(paused);
-    if child < 0 {
-        // Memory for another copy of everything is not the allocator's to have.
-        return;
-    }
-    let mut status = 0;
-    // SAFETY: our own child.
-    while unsafe { libc::waitpid(child, &mut status, 0) } != child {}
-    if status != 0 {
-        fail!("the child of a fork ended with wait status {status:#x}");
     }
 }

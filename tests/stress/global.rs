@@ -3,9 +3,11 @@
 #![allow(unsafe_code)]
 
 mod blocks;
+mod disturb;
 mod engine;
 mod parent;
 mod signals;
+mod worker;
 
 use blocks::{Face, Random};
 use core::alloc::Layout;
@@ -37,7 +39,7 @@ impl Face for Global {
 #[test]
 #[ignore = "is started by the others, in a process of its own"]
 fn worker() {
-    engine::run(&Global, false);
+    worker::run(&Global, false);
 }
 
 parent::runs! {

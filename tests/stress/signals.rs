@@ -1,4 +1,5 @@
-//! A timer at 1 kHz whose handler allocates and frees, on whatever thread it interrupts.
+//! Timers at 1 kHz, of elapsed and of CPU time, whose handler allocates and frees, on whatever
+//! thread it interrupts.
 //!
 //! ```text
 //!  slot   0 or the address of a block: its size, then its address xor a constant
@@ -10,7 +11,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
 static SLOTS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
-static HANDLED: AtomicU64 = AtomicU64::new(0);
+/// Handlers that ran: for SIGALRM, and for SIGPROF.
+static HANDLED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+const STORMS: [(i32, i32); 2] =
+    [(libc::SIGALRM, libc::ITIMER_REAL), (libc::SIGPROF, libc::ITIMER_PROF)];
 /// Threads in the handler.
 static INSIDE: AtomicU64 = AtomicU64::new(0);
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -65,25 +69,28 @@ fn put(face: &impl Face, i: usize, size: usize, random: &mut Random) {
 }
 
 /// Allocates and frees, and keeps `errno`.
-pub(crate) extern "C" fn handler(_signal: i32) {
+pub(crate) extern "C" fn handler(signal: i32) {
     // SAFETY: the thread's own errno, put back below.
     let errno = unsafe { *libc::__errno_location() };
     INSIDE.fetch_add(1, Ordering::SeqCst);
     if !STOPPED.load(Ordering::SeqCst)
         && let Some(act) = ACT.get()
     {
-        act(HANDLED.fetch_add(1, Ordering::Relaxed));
+        // Another number for each handler: the counts of both kinds together.
+        let [mine, other] = if signal == libc::SIGALRM { [0, 1] } else { [1, 0] };
+        let n = HANDLED[mine].fetch_add(1, Ordering::Relaxed);
+        act(n + (HANDLED[other].load(Ordering::Relaxed) << 32));
     }
     INSIDE.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
 }
 
-fn set_timer(microseconds: i64) {
+fn set_timer(which: i32, microseconds: i64) {
     let period = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     let timer = libc::itimerval { it_interval: period, it_value: period };
     // SAFETY: reads its argument.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, core::ptr::null_mut()) };
+    unsafe { libc::setitimer(which, &raw const timer, core::ptr::null_mut()) };
 }
 
 /// Has `handle` called on `signal`; what [`handler`] allocates is from `face`.
@@ -99,13 +106,18 @@ pub(crate) fn install<F: Face + 'static>(
         let mut action: libc::sigaction = core::mem::zeroed();
         action.sa_sigaction = handle as usize;
         action.sa_flags = libc::SA_RESTART;
-        libc::sigaction(signal, &action, core::ptr::null_mut());
+        libc::sigaction(signal, &raw const action, core::ptr::null_mut());
     }
 }
 
-pub(crate) fn start<F: Face + 'static>(face: &'static F) {
-    install(face, libc::SIGALRM, handler);
-    set_timer(1000);
+/// Starts those of the `storms` that are wanted.
+pub(crate) fn start<F: Face + 'static>(face: &'static F, storms: [bool; 2]) {
+    HANDLED.iter().for_each(|handled| handled.store(0, Ordering::Relaxed));
+    STOPPED.store(false, Ordering::SeqCst);
+    for ((signal, timer), _) in STORMS.into_iter().zip(storms).filter(|(_, wanted)| *wanted) {
+        install(face, signal, handler);
+        set_timer(timer, 1000);
+    }
 }
 
 /// Keeps handlers out until dropped, of all threads.
@@ -130,13 +142,13 @@ impl Drop for Paused {
     }
 }
 
-/// Stops the timer, frees the handler's blocks, and says how often it ran.
-pub(crate) fn stop(face: &impl Face) -> u64 {
-    set_timer(0);
+/// Stops the timers, frees the handlers' blocks, and says how often they ran.
+pub(crate) fn stop(face: &impl Face) -> [u64; 2] {
+    STORMS.iter().for_each(|&(_, timer)| set_timer(timer, 0));
     // One may be pending, or be handled by a thread that was preempted in it.
     core::mem::forget(Paused::new());
     free_all(face);
-    HANDLED.load(Ordering::Relaxed)
+    [0, 1].map(|storm: usize| HANDLED[storm].load(Ordering::Relaxed))
 }
 
 /// Frees the handler's blocks.

@@ -109,15 +109,10 @@ impl<'a> Program<'a> {
     /// # Panics
     /// If there is no library, or a text has a zero in it.
     #[must_use]
-    pub fn preloaded(
-        command: &[&OsStr],
-        environment: &[(&str, &str)],
-        output: &'a Memory,
-    ) -> Self {
+    pub fn preloaded(command: &[&OsStr], environment: &[(&str, &str)], output: &'a Memory) -> Self {
         let text = |bytes: &[u8]| CString::new(bytes).expect("a text without a zero");
-        let pair = |name: &str, value: &OsStr| {
-            text(&[name.as_bytes(), b"=", value.as_bytes()].concat())
-        };
+        let pair =
+            |name: &str, value: &OsStr| text(&[name.as_bytes(), b"=", value.as_bytes()].concat());
         let library = crate::preload_library();
         let own = [
             pair("LD_PRELOAD", library.as_os_str()),
@@ -170,7 +165,8 @@ pub(crate) fn registers_of(pid: pid_t) -> user_regs_struct {
 
 pub(crate) fn set_registers_of(pid: pid_t, registers: &user_regs_struct) {
     let place = core::ptr::from_ref(registers).expose_provenance();
-    request(libc::PTRACE_SETREGS as c_int, pid, 0, place).expect("a stopped tracee takes registers");
+    request(libc::PTRACE_SETREGS as c_int, pid, 0, place)
+        .expect("a stopped tracee takes registers");
 }
 
 /// Waits for `pid`, or with -1 for any tracee of the calling thread.
