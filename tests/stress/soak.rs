@@ -14,6 +14,7 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `SOAK_SECONDS` | how long the leg is; at least [`ROUNDS_MIN`] rounds are made |
+//! | `SOAK_TIMES` | so many times the threads of `PHASES` |
 //! | `SOAK_CSV` | the file to which each sample is added |
 //! | `STRESS_SEED` | where all randomness comes from |
 #![allow(unsafe_code)]
@@ -40,10 +41,10 @@ use trend::{Bound, ROUNDS_MIN, trend};
 /// Threads, sizes, what runs beside.
 const PHASES: [(u64, Sizes, &str); 6] = [
     (2, Sizes::Mixed, "signals,trim"),
-    (64, Sizes::Small, "churn,trim"),
-    (16, Sizes::Mixed, "signals,fork,trim"),
+    (24, Sizes::Small, "churn,trim"),
+    (12, Sizes::Mixed, "signals,fork,trim"),
     (4, Sizes::Large, "trim"),
-    (32, Sizes::Mixed, "signals,prof,churn,affinity"),
+    (16, Sizes::Mixed, "signals,prof,churn,affinity"),
     (1, Sizes::Middle, ""),
 ];
 
@@ -76,6 +77,7 @@ fn leg() {
     engine::set_seed(engine::number("STRESS_SEED", 1));
     let length = Duration::from_secs(engine::number("SOAK_SECONDS", 60));
     let source = std::env::var("CIDALLOC_CID").unwrap_or_else(|_| "auto".into());
+    let times = engine::number("SOAK_TIMES", 1);
     let mut csv = open(&engine::variable("SOAK_CSV"));
     let begin = Instant::now();
     let (heap, before) = engine::start(&Direct, true);
@@ -88,15 +90,16 @@ fn leg() {
             // Two hundred phases in a leg, of at least half a second each.
             let ms = (length.as_millis() as u64 / 200).max(500);
             let board = engine::board();
-            let plan = Plan { threads, ms, with };
+            let plan = Plan { threads: threads * times, ms, with };
             let (done, peak) = with_peak(|| engine::work(&Direct, heap, &plan, &board));
             let census = engine::finish(&Direct, heap, board, true, &before);
             let sample = sample::take(heap, &census);
             lives += done.lives.load(Relaxed);
             let mut line = format!(
-                "{:.0},{source},{},{number},{threads},{},{peak}",
+                "{:.0},{source},{},{number},{},{},{peak}",
                 begin.elapsed().as_secs_f64(),
                 rounds.len(),
+                plan.threads,
                 done.lives.load(Relaxed)
             );
             sample.iter().for_each(|value| _ = write!(line, ",{value}"));
