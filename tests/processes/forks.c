@@ -12,7 +12,7 @@
 #include <spawn.h>
 
 extern char **environ;
-enum { THREADS = 4, INTERRUPTED = 2, PATIENCE = 100 };
+enum { THREADS = 4, INTERRUPTED = 2, PATIENCE = 60 };
 static int left, stop;
 static void (*act)(uint64_t *state);
 
@@ -55,6 +55,10 @@ static void live_in_child(uint64_t state, int may_fork) {
     exchange(state, 150);
     unsigned form = (unsigned)(next_random(&state) % 8);
     if (form == 0) empty_boxes(), malloc_trim(0);
+    /* Who is not here uses nothing, and holds no cid. */
+    if (form == 4)
+        CHECK(statistic("lease_users") <= 1 && statistic("leases") <= 1, "%ld users of %ld cids in a child",
+              statistic("lease_users"), statistic("leases"));
     if (form == 1) {
         pthread_t threads[2];
         for (unsigned i = 0; i < 2; i++)

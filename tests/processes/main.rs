@@ -82,6 +82,8 @@ troubles! {
         "cancelled threads, joined and detached", "at cancellation points, with cleanup handlers that free";
     first_operation_may_be_in_any_round_of_destructors: "lives.c" [250 10000]
         "first operation in a destructor", "of thread-specific data, in each of the four rounds";
+    signal_masks_stay_as_they_are: "lives.c" [100 10000]
+        "signal masks over a thread's life", "looked at after its first operation, slow ones, and a trim";
     raw_threads_may_allocate: "raw.c" [400 10000]
         "threads of clone(2)", "own stack and TLS, not registered with rseq, ended by exit(2) alone";
     objects_of_threads_may_free_and_allocate: "locals.cc" [400 20000]

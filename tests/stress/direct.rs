@@ -9,6 +9,7 @@ mod disturb;
 mod engine;
 mod face;
 mod parent;
+mod runs;
 mod signals;
 mod worker;
 
@@ -20,7 +21,7 @@ fn worker() {
     worker::run(&Direct, true);
 }
 
-parent::runs! {
+runs::runs! {
     no_object_is_lost_with_2_threads: 2 "signals,trim" [];
     no_object_is_lost_with_16_threads: 16 "signals,trim,fork,churn" [];
     no_object_is_lost_with_64_threads: 64 "signals,churn" [];

@@ -6,6 +6,7 @@ mod blocks;
 mod disturb;
 mod engine;
 mod parent;
+mod runs;
 mod signals;
 mod worker;
 
@@ -42,7 +43,7 @@ fn worker() {
     worker::run(&Global, false);
 }
 
-parent::runs! {
+runs::runs! {
     blocks_keep_what_they_hold_with_16_threads: 16 "signals,trim,churn" [];
     blocks_keep_what_they_hold_with_cpu_numbers: 4 "signals,trim" ["CIDALLOC_CID" = "cpu"];
     blocks_keep_what_they_hold_with_emulated_cids: 16 "signals,trim,churn" ["CIDALLOC_CID" = "emulated"];

@@ -117,16 +117,3 @@ fn signal(child: &Child, to: libc::pid_t, number: i32) {
     // SAFETY: of our own child, which was not waited for yet.
     unsafe { libc::kill(to * process, number) };
 }
-
-/// The runs that both faces go through.
-macro_rules! runs {
-    ($($name:ident: $threads:literal $with:literal [$($var:literal = $value:literal)*];)*) => {
-        $(
-            #[test]
-            fn $name() {
-                let _ = $crate::parent::run($threads, $with, &[$(($var, $value)),*]);
-            }
-        )*
-    };
-}
-pub(crate) use runs;

@@ -109,6 +109,14 @@ fn leg() {
         }
         rounds.push(samples);
         operations = cidalloc::stats::Snapshot::take(heap).events.fast_ops;
+        // What is far above its bound need not go on to the end.
+        if let Some(name) = BOUNDS.iter().find(|bound| far_above(&rounds, bound)) {
+            fail!(
+                "after {:.0} s {} is far above its first level",
+                begin.elapsed().as_secs_f64(),
+                name.name
+            );
+        }
     }
     judge(&rounds, &source, lives, operations);
 }
@@ -159,16 +167,24 @@ fn judge_at_once(sample: &Sample, first: Option<&Sample>, line: &str) {
     }
 }
 
+/// The least value of each round.
+fn least(rounds: &[Vec<Sample>], bound: &Bound) -> Vec<f64> {
+    let of_round = |round: &Vec<Sample>| {
+        round.iter().map(|sample| sample[column(bound.name)]).fold(f64::INFINITY, f64::min)
+    };
+    rounds.iter().map(of_round).collect()
+}
+
+fn far_above(rounds: &[Vec<Sample>], bound: &Bound) -> bool {
+    trend(&least(rounds, bound), bound).is_some_and(|trend| trend.is_far_above)
+}
+
 /// The table of trends, and the verdict.
 fn judge(rounds: &[Vec<Sample>], source: &str, lives: u64, operations: u64) {
     println!("{:>16} {:>12} {:>12} {:>12} {:>6}", source, "first", "last", "at most", "z");
     let mut grown = Vec::new();
     for bound in &BOUNDS {
-        let least = |round: &Vec<Sample>| {
-            round.iter().map(|sample| sample[column(bound.name)]).fold(f64::INFINITY, f64::min)
-        };
-        let values: Vec<f64> = rounds.iter().map(least).collect();
-        let trend = trend(&values, bound).expect("enough rounds were made");
+        let trend = trend(&least(rounds, bound), bound).expect("enough rounds were made");
         let word = if trend.is_grown { "  GROWN" } else { "" };
         println!(
             "{:>16} {:>12.0} {:>12.0} {:>12.0} {:>6.2}{word}",

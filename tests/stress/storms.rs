@@ -10,8 +10,9 @@ mod parent;
 mod signals;
 mod worker;
 
-use cidalloc_tests::reliability;
+use cidalloc_tests::{compile_c, reliability};
 use face::Direct;
+use std::process::Command;
 
 #[test]
 #[ignore = "is started by the others, in a process of its own"]
@@ -42,6 +43,33 @@ fn storm(cids: &str, threads: u32, with: &str, more: &[(&str, &str)]) {
             reliability::line("processes", fault, &how, times, outcome);
         }
     }
+}
+
+/// Where the host lets its users make cgroups; in guests it is always done (`tests/guest/run`).
+#[test]
+fn cpusets_may_change() {
+    const NOTHING_TO_DO: i32 = 77;
+    let Some(weather) = compile_c("guest/weather.c") else { return };
+    let program = std::env::current_exe().expect("the path of the test binary");
+    let output = Command::new(weather)
+        .arg("cpuset")
+        .arg(program)
+        .args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads=1"])
+        .envs([("STRESS_MS", "1200"), ("STRESS_WITH", "signals,churn"), ("CIDALLOC_CID", "kernel")])
+        .output()
+        .expect("the program that was just built can be started");
+    let (said, why) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(NOTHING_TO_DO) {
+        println!("skipped: cpuset changes: {}", why.trim());
+        return;
+    }
+    assert!(output.status.success() && said.contains("ok: seed"), "{said}{why}");
+    let sets = said
+        .lines()
+        .find_map(|line| line.strip_suffix(" cpusets")?.rsplit(' ').next()?.parse().ok());
+    let outcome = "each object in one place at the end, none lost";
+    reliability::line("processes", "cpuset changes", "the stress test", sets.unwrap_or(0), outcome);
 }
 
 macro_rules! storms {

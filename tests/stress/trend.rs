@@ -27,6 +27,8 @@ pub(crate) struct Trend {
     /// Of Mann and Kendall: how many standard deviations the rounds rise more than chance has it.
     pub(crate) z: f64,
     pub(crate) is_grown: bool,
+    /// Above four times the bound, which is growth whatever the rounds between did.
+    pub(crate) is_far_above: bool,
 }
 
 /// Rounds without which nothing can be said.
@@ -42,8 +44,9 @@ pub(crate) fn trend(values: &[f64], bound: &Bound) -> Option<Trend> {
     let (first, last) = (median(&warm[..quarter]), median(&warm[warm.len() - quarter..]));
     let room = first * bound.share + bound.plus;
     let (z, rise) = (mann_kendall(warm), last - first);
-    let is_grown = rise > 4.0 * room || (rise > room && z > 2.33);
-    Some(Trend { first, last, most: first + room, z, is_grown })
+    let is_far_above = rise > 4.0 * room;
+    let is_grown = is_far_above || (rise > room && z > 2.33);
+    Some(Trend { first, last, most: first + room, z, is_grown, is_far_above })
 }
 
 fn median(values: &[f64]) -> f64 {
