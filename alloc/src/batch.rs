@@ -38,6 +38,11 @@ impl Batch {
     pub fn as_slice(&self) -> &[usize] {
         &self.slots[self.start..]
     }
+    /// The objects, to be put into another order.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [usize] {
+        &mut self.slots[self.start..]
+    }
 
     /// Adds the objects of one bitmap word: bit `i` is the object at `base + i * size`.
     #[inline]

@@ -65,6 +65,10 @@ pub enum Misuse {
     Interior,
     /// A block that is free already.
     DoubleFree,
+    /// A block that is free, to be resized or asked for its size.
+    UseOfFree,
+    /// A free block that somebody wrote to.
+    WriteAfterFree,
 }
 
 /// Ends the process for a misuse of `address`.
@@ -75,6 +79,8 @@ pub fn misuse(what: Misuse, address: usize) -> ! {
         Misuse::Foreign => "free of a pointer that is not ours",
         Misuse::Interior => "free of an interior pointer",
         Misuse::DoubleFree => "double free",
+        Misuse::UseOfFree => "use of a free block",
+        Misuse::WriteAfterFree => "write after free",
     };
     die(format_args!("{words}: {address:#x}"))
 }

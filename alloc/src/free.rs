@@ -9,28 +9,21 @@
 //! ```
 //!
 //! Where there are several nodes, everything leaves: [`crate::foreign`] asks for the object's
-//! node before it pushes.
+//! node before it pushes. In the hardened mode, too: [`crate::careful`].
 
+use crate::careful::{self, Said};
 use crate::check::{Misuse, misuse};
-use crate::config::PAGE;
 use crate::foreign;
+use crate::hardened;
 use crate::heap::{self, Heap};
-use crate::ids::{PageId, SizeClass};
+use crate::ids::SizeClass;
 use crate::large;
 use crate::os;
 use crate::refill;
-use crate::size_class::{CLASSES, LARGE, LARGE_BODY, is_object_start};
+use crate::size_class::is_object_start;
+pub use crate::trust::{Trusted, trust};
 use rseq_sys::cs;
 use rseq_sys::lease::Lease;
-
-/// What a client's pointer turned out to be.
-#[derive(Debug, Clone, Copy)]
-pub enum Trusted {
-    /// An object of a class.
-    Small(SizeClass),
-    /// A large object that begins at this page.
-    Large(PageId),
-}
 
 /// Takes back the block at `address`; null is nothing. Keeps `errno`.
 ///
@@ -40,6 +33,15 @@ pub enum Trusted {
 #[inline(always)]
 #[allow(unsafe_code)]
 pub unsafe fn free(address: *mut u8) {
+    // SAFETY: by the caller's promise.
+    unsafe { free_or(address, elsewhere) }
+}
+
+/// # Safety
+/// As [`free`], and `elsewhere` does the rest.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn free_or(address: *mut u8, elsewhere: impl Fn(usize)) {
     let Some((entry, offset, anchor)) = heap::locate(address.addr()) else {
         return elsewhere(address.expose_provenance());
     };
@@ -54,17 +56,32 @@ pub unsafe fn free(address: *mut u8) {
     }
 }
 
-/// Takes back a block of `class`, known from its layout.
+/// As [`free`], of a block of which the caller says more. It is believed nothing: the hardened mode
+/// compares.
+///
+/// # Safety
+/// As [`free`].
+#[inline(always)]
+#[allow(unsafe_code)]
+pub unsafe fn free_said(address: *mut u8, size: Option<usize>, align: usize) {
+    // SAFETY: by the caller's promise.
+    unsafe { free_or(address, |address| elsewhere_said(address, size, align)) }
+}
+
+/// Takes back a block of `class`, known from its layout: `size` bytes at a multiple of `align`.
 ///
 /// # Safety
 /// As [`free`], and the block is of this class.
 #[inline(always)]
 #[allow(unsafe_code)]
-pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
-    debug_assert!(matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class));
+pub unsafe fn free_class(address: *mut u8, class: SizeClass, size: usize, align: usize) {
+    debug_assert!(
+        hardened::is_on()
+            || matches!(trust(address.addr()), Some((_, Trusted::Small(c))) if c == class)
+    );
     // A block exists, so the heap was started; without cids it has no fast paths.
     let Some(anchor) = heap::anchor_for_push() else {
-        return elsewhere(address.expose_provenance());
+        return elsewhere_said(address.expose_provenance(), Some(size), align);
     };
     let object = address.expose_provenance();
     // SAFETY: the heap's anchor, an object of this class, given up by the caller.
@@ -73,13 +90,38 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass) {
     }
 }
 
+/// What has a layout, where [`elsewhere`] is.
+#[cold]
+#[inline(never)]
+fn elsewhere_said(address: usize, size: Option<usize>, align: usize) {
+    if hardened::is_on() {
+        return freed_carefully(address, Said { size, align });
+    }
+    elsewhere(address);
+}
+
+/// Takes back the block at `address` in the hardened mode.
+#[inline(never)]
+fn freed_carefully(address: usize, said: Said) {
+    if address == 0 {
+        return;
+    }
+    match trust(address) {
+        Some((heap, what)) => careful::free(heap, what, address, said),
+        None => misuse(Misuse::Foreign, address),
+    }
+}
+
 /// Objects without rseq, all objects where there are several nodes, null, large objects, objects
-/// while there is no fast path, and misuse. With a lease it needs no frame: what does is called at
-/// its end.
+/// while there is no fast path or where each is looked at, and misuse. With a lease it needs no
+/// frame: what does is called at its end.
 #[cold]
 #[inline(never)]
 #[allow(unsafe_code)]
 fn elsewhere(address: usize) {
+    if hardened::is_on() {
+        return freed_carefully(address, Said::NOTHING);
+    }
     if address == 0 {
         return;
     }
@@ -117,26 +159,6 @@ fn unpushed(address: usize) {
     }
 }
 
-/// What is at `address`, if it is ours. Ends the process for an address that is ours but is
-/// not the beginning of a live block.
-#[must_use]
-pub fn trust(address: usize) -> Option<(&'static Heap, Trusted)> {
-    let heap = heap::started()?;
-    let page = heap.region.handed_out(address)?;
-    let offset = address.wrapping_sub(heap.region.base().addr()) & (PAGE - 1);
-    let what = match heap.region.entry(page) {
-        // Once handed out, now free: as a whole it was given back before.
-        0 => misuse(Misuse::DoubleFree, address),
-        LARGE if offset == 0 => Trusted::Large(page),
-        LARGE | LARGE_BODY => misuse(Misuse::Interior, address),
-        entry if (entry as usize) < CLASSES && is_object_start(entry.into(), offset) => {
-            Trusted::Small(SizeClass(entry))
-        }
-        _ => misuse(Misuse::Interior, address),
-    };
-    Some((heap, what))
-}
-
 /// Bytes that the owner of the block at `address` may use; 0 for null.
 #[must_use]
 pub fn usable_size(address: *const u8) -> usize {
@@ -144,6 +166,7 @@ pub fn usable_size(address: *const u8) -> usize {
         return 0;
     }
     match trust(address.addr()) {
+        Some((heap, what)) if hardened::is_on() => careful::usable_size(heap, what, address.addr()),
         Some((_, Trusted::Small(class))) => class.info().size as usize,
         Some((heap, Trusted::Large(page))) => heap.region.span(page).large_bytes(),
         None => misuse(Misuse::Foreign, address.addr()),

@@ -2,6 +2,7 @@
 
 use crate::config::SMALL_MAX;
 use crate::free;
+use crate::hardened;
 use crate::malloc::{self, MIN_ALIGN};
 use crate::realloc;
 use crate::size_class::{of_aligned, of_size};
@@ -46,8 +47,8 @@ unsafe impl GlobalAlloc for CidAlloc {
         // SAFETY: the caller's block, allocated by the same choice of class.
         unsafe {
             match class {
-                Some(class) => free::free_class(address, class),
-                None => free::free(address),
+                Some(class) => free::free_class(address, class, layout.size(), layout.align()),
+                None => free::free_said(address, Some(layout.size()), layout.align()),
             }
         }
     }
@@ -60,6 +61,11 @@ unsafe impl GlobalAlloc for CidAlloc {
                 && size <= SMALL_MAX
                 && of_size(layout.size()) == of_size(size);
             if keeps_class {
+                if hardened::is_on() {
+                    // Its new length has to be known.
+                    // SAFETY: the caller's block.
+                    return unsafe { realloc::realloc(address, size) };
+                }
                 return address;
             }
             if layout.size() > SMALL_MAX && size > SMALL_MAX {

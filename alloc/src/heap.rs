@@ -3,7 +3,8 @@
 //! ```text
 //!  HOT   (one cache line, all that the fast paths read)      HEAP (constant once ready)
 //!  ┌────────────────────────────────────────────────┐        region, options, source …
-//!  │ small_limit  0 until ready, and without rseq   │
+//!  │ small_limit  0 until ready, without rseq, and  │
+//!  │              in the hardened mode              │
 //!  │ len          as above, and with several nodes  │        PAGE_HEAPS[node]
 //!  │ base, page map, anchor                         │        ORPHANS: arena of threads
 //!  └────────────────────────────────────────────────┘                 without a cid
@@ -21,6 +22,7 @@ use crate::arena::Arena;
 use crate::check;
 use crate::cid_set::Policy;
 use crate::config::{DECAY_PERIODS, NODES_MAX, PAGE, PAGE_SHIFT, SMALL_MAX};
+use crate::hardened;
 use crate::ids::ShardId;
 use crate::leases;
 use crate::nodes;
@@ -42,7 +44,7 @@ use rseq_sys::{abi, membarrier};
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Hot {
-    /// Sizes from 1 to this have a class; 0 until the heap is ready, and without rseq.
+    /// Sizes from 1 to this have a class; 0 until the heap is ready, without rseq, and hardened.
     small_limit: AtomicUsize,
     /// Bytes of the region; 0 until the heap is ready, without rseq, and where a push must ask
     /// for the object's node first.
@@ -283,6 +285,7 @@ impl Heap {
         let (rows, shards) =
             if source == Source::Cpu { (cids, cids) } else { (nodes, nodes * cids) };
         let region = Region::reserve(rows, shards)?;
+        hardened::start(options.hardened, region.base().addr(), region.bytes());
         let table = region.shard_table();
         for id in ids(source, nodes, cids) {
             // SAFETY: the table has a row for each node, or each CPU, committed.
@@ -321,8 +324,9 @@ impl Heap {
                 anchor: Anchor { ..self.anchor },
             };
         }
-        // No section may run where the areas hold no usable id, or the table is not for theirs.
-        if matches!(self.source, Source::Kernel | Source::Cpu) {
+        // No section may run where the areas hold no usable id, or the table is not for theirs;
+        // in the hardened mode each operation has more to do.
+        if matches!(self.source, Source::Kernel | Source::Cpu) && !hardened::is_on() {
             // Where objects have nodes, each free asks for it: see `foreign`.
             if self.page_heaps() == 1 {
                 HOT.len.store(self.region.bytes(), Ordering::Release);

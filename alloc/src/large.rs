@@ -1,7 +1,7 @@
 //! Objects above the largest class: page runs, straight from the node's page heap.
 //!
 //! ```text
-//!  page map   LARGE  BODY  BODY  BODY
+//!  page map   LARGE  BODY  BODY  BODY   GUARD, in the hardened mode
 //!             ├──────────────────┤ run of pages
 //!             ├───────────────┤    usable bytes: what was asked for, up to whole kernel pages
 //! ```
@@ -11,11 +11,14 @@
 #![allow(unsafe_code)]
 
 use crate::bins::mark_busy;
+use crate::carve;
 use crate::config::{PAGE, PAGE_SHIFT};
+use crate::hardened;
 use crate::heap::Heap;
 use crate::ids::PageId;
 use crate::maintenance;
 use crate::os;
+use crate::parts::Parts;
 use crate::purge;
 use crate::shard::Shard;
 use crate::size_class::{LARGE, LARGE_BODY};
@@ -55,9 +58,10 @@ fn find(heap: &Heap, bytes: usize, align: usize) -> Block {
         return NOTHING;
     };
     let slack = align.div_ceil(PAGE).max(1) - 1;
-    let Some(total) = u32::try_from(slack).ok().and_then(|slack| pages.checked_add(slack)) else {
-        return NOTHING;
-    };
+    let guard = carve::guard_pages();
+    let all = pages.checked_add(guard);
+    let total = u32::try_from(slack).ok().zip(all).and_then(|(slack, all)| all.checked_add(slack));
+    let Some(total) = total else { return NOTHING };
     let shard = Shard::current(heap);
     let (page_heap, home) = heap.page_heap(shard.heap_index());
     let run = page_heap.alloc(home, total).or_else(|_| {
@@ -70,32 +74,35 @@ fn find(heap: &Heap, bytes: usize, align: usize) -> Block {
     if slack > 0 {
         let address = heap.region.address(page).addr();
         let front = ((address.next_multiple_of(align) - address) >> PAGE_SHIFT) as u32;
-        let back = total - pages - front;
-        page = page.plus(front);
-        mark_busy(&heap.region, page, pages);
-        let kind = if run.zeroed { RunKind::Clean } else { RunKind::Dirty };
-        for (part, length) in [(run.page, front), (page.plus(pages), back)] {
-            if length > 0 {
-                page_heap.free(home, part, length, kind, heap.stamp(now_ms));
-            }
-        }
+        page = carve::cut_out(heap, (page_heap, home), (run, total), front, pages + guard);
     }
     let usable = bytes.max(1).next_multiple_of(heap.os_page);
     heap.region.span(page).begin_large(usable);
     heap.region.set_entries(page, 1, LARGE);
     heap.region.set_entries(page.plus(1), pages - 1, LARGE_BODY);
+    if guard > 0 {
+        carve::raise_guard(heap, page.plus(pages));
+    }
     Block { address: heap.region.address(page), zeroed: run.zeroed }
 }
 
 /// Takes back the block whose first page is `page`.
 pub fn free(heap: &Heap, page: PageId) {
     let now_ms = os::now_ms();
-    let pages = heap.region.span(page).run_pages.load(Relaxed);
+    let pages = carve::lower_guard(heap, page);
     heap.region.set_entries(page, pages, 0);
     let (page_heap, home) = heap.page_heap_of(page);
-    page_heap.free(home, page, pages, RunKind::Dirty, heap.stamp(now_ms));
+    let kind = if cleared(heap, page, pages) { RunKind::Clean } else { RunKind::Dirty };
+    page_heap.free(home, page, pages, kind, heap.stamp(now_ms));
     purge::limit_dirty(heap, home.node);
     maintenance::tick(heap, now_ms);
+}
+
+/// Whether the mode wants pages cleared that are given back, and they are now.
+fn cleared(heap: &Heap, page: PageId, pages: u32) -> bool {
+    hardened::parts().has(Parts::ZERO)
+        // SAFETY: pages of a block that its owner gave up.
+        && unsafe { os::purge(heap.region.address(page), (pages as usize) << PAGE_SHIFT) }
 }
 
 /// Makes the block at `page` hold `bytes` where it is: true if it now does.
@@ -104,7 +111,7 @@ pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
     let Some(wanted) = pages_for(heap, bytes) else {
         return false;
     };
-    let pages = region.span(page).run_pages.load(Relaxed);
+    let pages = region.span(page).run_pages.load(Relaxed) - carve::guard_pages();
     if wanted != pages && !resize_run(heap, page, pages, wanted) {
         return false;
     }
@@ -112,24 +119,35 @@ pub fn resize(heap: &Heap, page: PageId, bytes: usize) -> bool {
     true
 }
 
+/// Makes the block of `pages` pages at `page` one of `wanted`, its guard at its new end.
 #[cold]
 fn resize_run(heap: &Heap, page: PageId, pages: u32, wanted: u32) -> bool {
     let _errno = os::ErrnoGuard::new();
     let region = &heap.region;
     let (page_heap, home) = heap.page_heap_of(page);
-    if wanted > pages {
-        if page_heap.extend(home, page, pages, wanted).is_none() {
-            return false;
-        }
-        region.set_entries(page.plus(pages), wanted - pages, LARGE_BODY);
-    } else {
-        region.set_entries(page.plus(wanted), pages - wanted, 0);
-        mark_busy(region, page, wanted);
-        let stamp = heap.stamp(os::now_ms());
-        page_heap.free(home, page.plus(wanted), pages - wanted, RunKind::Dirty, stamp);
-        purge::limit_dirty(heap, home.node);
+    let guard = carve::guard_pages();
+    if guard > 0 && !carve::lower_guard_at(heap, page.plus(pages)) {
+        return false;
     }
-    true
+    let resized = if wanted > pages {
+        let extended = page_heap.extend(home, page, pages + guard, wanted + guard).is_some();
+        if extended {
+            region.set_entries(page.plus(pages), wanted - pages, LARGE_BODY);
+        }
+        extended
+    } else {
+        let (first, n) = (page.plus(wanted + guard), pages - wanted);
+        region.set_entries(page.plus(wanted), n, 0);
+        mark_busy(region, page, wanted + guard);
+        let kind = if cleared(heap, first, n) { RunKind::Clean } else { RunKind::Dirty };
+        page_heap.free(home, first, n, kind, heap.stamp(os::now_ms()));
+        purge::limit_dirty(heap, home.node);
+        true
+    };
+    if guard > 0 {
+        carve::raise_guard(heap, page.plus(if resized { wanted } else { pages }));
+    }
+    resized
 }
 
 /// Moves the block at `page` to a new one of `bytes`, by copying. Null when memory ended, and the

@@ -17,6 +17,7 @@ use crate::foreign;
 use crate::heap::Heap;
 use crate::ids::SizeClass;
 use crate::purge;
+use crate::quarantine;
 use crate::shard;
 use crate::size_class::CLASSES;
 use crate::supply;
@@ -150,13 +151,14 @@ fn send_unused_home(shard: &shard::Shard<'_>) {
     }
 }
 
-/// Gives all memory back that can be given: drains every shard but the caller's, empties that
+/// Gives all memory back that can be given: empties the quarantine of the hardened mode, drains every shard but the caller's, empties that
 /// one, releases empty spans and purges all free pages. Returns the bytes purged.
 ///
 /// Thread-safe; costs a fence per shard.
 pub fn trim(heap: &Heap) -> usize {
     // What somebody else has in hand now need not be done twice, but the rest is ours to do.
     let _turn = Turn::take();
+    quarantine::empty(heap);
     let current = shard::Shard::current(heap);
     cache::empty(&current);
     foreign::empty(&current);

@@ -9,10 +9,12 @@
 //!                 └─ pop under a lease, where cids are emulated ─► object
 //! ```
 
+use crate::careful;
 use crate::config::{PAGE, SMALL_MAX};
+use crate::hardened;
 use crate::heap;
 use crate::ids::SizeClass;
-use crate::large;
+use crate::large::{self, Block};
 use crate::os;
 use crate::refill;
 use crate::size_class::{of_aligned, of_size};
@@ -47,11 +49,14 @@ fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
     with_exposed_provenance_mut(object)
 }
 
-/// Sizes without a class, 0, and every size before the heap is ready or without rseq. With a lease
-/// it needs no frame: what does is called at its end.
+/// Sizes without a class, 0, and every size before the heap is ready, without rseq, or hardened.
+/// With a lease it needs no frame: what does is called at its end.
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
+    if hardened::may_be_on() {
+        return settled(size);
+    }
     // 0 wraps to the largest number.
     if size.wrapping_sub(1) < SMALL_MAX {
         return pop_leased(of_size(size));
@@ -66,6 +71,27 @@ fn without_class(size: usize) -> *mut u8 {
         return alloc(1);
     }
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
+}
+
+/// As [`elsewhere`], once it is known whether the mode is on.
+#[inline(never)]
+fn settled(size: usize) -> *mut u8 {
+    careful_if_on(size, MIN_ALIGN).map_or_else(|| elsewhere(size), |block| block.address)
+}
+
+/// The block of the hardened mode; `None` when it is off.
+#[inline(always)]
+fn carefully(size: usize, align: usize) -> Option<Block> {
+    if hardened::may_be_on() { careful_if_on(size, align) } else { None }
+}
+
+#[inline(never)]
+fn careful_if_on(size: usize, align: usize) -> Option<Block> {
+    // Whether it is on, the heap's start finds out.
+    if !hardened::is_on() && start::heap().is_err() {
+        return Some(Block { address: os::no_memory(), zeroed: false });
+    }
+    hardened::is_on().then(|| careful::alloc(size, align))
 }
 
 #[inline(always)]
@@ -89,26 +115,52 @@ pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
         return alloc(size);
     }
     match of_aligned(size, align) {
-        Some(class) => alloc_class(class),
+        Some(class) => alloc_class(class, size, align),
         None => alloc_large_aligned(size, align),
     }
 }
 
 #[inline]
-fn alloc_class(class: SizeClass) -> *mut u8 {
+fn alloc_class(class: SizeClass, size: usize, align: usize) -> *mut u8 {
     let Some(anchor) = heap::small(1) else {
-        return elsewhere(class.info().size as usize);
+        return class_elsewhere(class, size, align);
     };
     pop(anchor, class)
 }
 
 #[cold]
+#[inline(never)]
+fn class_elsewhere(class: SizeClass, size: usize, align: usize) -> *mut u8 {
+    match carefully(size, align) {
+        Some(block) => block.address,
+        None => pop_leased(class),
+    }
+}
+
+#[cold]
 fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
+    if let Some(block) = carefully(size, align) {
+        return block.address;
+    }
     // Blocks of more than one page's alignment are found inside larger runs, so both count.
     if size.checked_add(align).is_none_or(|sum| sum > isize::MAX as usize) {
         return os::no_memory();
     }
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, align).address)
+}
+
+/// A large block, and whether it reads as zero.
+#[cold]
+fn large_zeroed(size: usize, align: usize) -> Block {
+    if let Some(block) = carefully(size, align) {
+        return block;
+    }
+    match start::heap() {
+        Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
+            large::alloc(heap, size, align)
+        }
+        _ => Block { address: os::no_memory(), zeroed: false },
+    }
 }
 
 /// `size` bytes of zero, aligned to `align`; null when memory has ended. Pages that are known
@@ -121,13 +173,8 @@ pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
     let (address, zeroed) = if small && (align <= MIN_ALIGN || of_aligned(size, align).is_some()) {
         (alloc_aligned(size, align), false)
     } else {
-        match start::heap() {
-            Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
-                let block = large::alloc(heap, size, align);
-                (block.address, block.zeroed)
-            }
-            _ => return os::no_memory(),
-        }
+        let block = large_zeroed(size, align);
+        (block.address, block.zeroed)
     };
     if !address.is_null() && !zeroed {
         // SAFETY: a block of at least `size` bytes that nobody else knows.

@@ -5,6 +5,7 @@
 //! the README and in the command's help.
 
 use crate::cid_set::Policy;
+use crate::parts::Parts;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -51,6 +52,8 @@ pub struct Options {
     pub decay_ms: u64,
     /// Milliseconds after which an idle shard is drained.
     pub drain_ms: u64,
+    /// Parts of the hardened mode.
+    pub hardened: Parts,
     /// Whether statistics are written at exit.
     pub stats: bool,
     /// Where to; standard error if `None`.
@@ -71,7 +74,7 @@ pub struct Info {
 }
 
 /// All options that exist.
-pub const TABLE: [Info; 9] = [
+pub const TABLE: [Info; 10] = [
     Info {
         name: "cid",
         values: "auto, kernel, cpu, emulated, none",
@@ -113,6 +116,12 @@ pub const TABLE: [Info; 9] = [
         values: "milliseconds",
         default: "1000",
         help: "time after which the shard of an unused cid is emptied, and an unused size class of a used one",
+    },
+    Info {
+        name: "hardened",
+        values: "0, 1, or some of state,guard,canary,zero,random,quarantine",
+        default: "0",
+        help: "detect misuse, and make what is left of it harder to exploit, at a price: see docs/hardened.md",
     },
     Info {
         name: "stats",
@@ -159,6 +168,7 @@ impl Options {
         cache_bytes_max: 2 << 20,
         decay_ms: 1000,
         drain_ms: 1000,
+        hardened: Parts::NONE,
         stats: false,
         stats_file: None,
     };
@@ -211,6 +221,7 @@ impl Options {
             "cache_bytes_max" => self.cache_bytes_max = number(text).ok_or(bad)?,
             "decay_ms" => self.decay_ms = number(text).ok_or(bad)? as u64,
             "drain_ms" => self.drain_ms = number(text).ok_or(bad)? as u64,
+            "hardened" => self.hardened = Parts::parse(text).ok_or(bad)?,
             "stats" => {
                 self.stats = match text {
                     b"0" => false,

@@ -1,8 +1,10 @@
 //! Changing the size of a block: in place where that is possible and sensible, else by moving.
 
+use crate::careful;
 use crate::check::{Misuse, misuse};
 use crate::config::SMALL_MAX;
 use crate::free::{self, Trusted, trust};
+use crate::hardened;
 use crate::heap::Heap;
 use crate::ids::PageId;
 use crate::large;
@@ -21,6 +23,10 @@ pub unsafe fn realloc(address: *mut u8, size: usize) -> *mut u8 {
     }
     let (old, large) = match trust(address.addr()) {
         None => misuse(Misuse::Foreign, address.addr()),
+        Some((heap, what)) if hardened::is_on() => {
+            // SAFETY: by the caller's promise.
+            return unsafe { carefully(heap, what, address, size) };
+        }
         Some((_, Trusted::Small(class))) => (class.info().size as usize, None),
         Some((heap, Trusted::Large(page))) => {
             (heap.region.span(page).large_bytes(), Some((heap, page)))
@@ -35,6 +41,16 @@ pub unsafe fn realloc(address: *mut u8, size: usize) -> *mut u8 {
     if large.is_none() && size <= old && size >= old / 2 {
         return address;
     }
+    // SAFETY: the caller's block, of so many bytes.
+    unsafe { moved(address, old, size) }
+}
+
+/// The contents of the block at `address`, of `old` bytes, in a new one of `size`.
+///
+/// # Safety
+/// As [`realloc`].
+#[allow(unsafe_code)]
+unsafe fn moved(address: *mut u8, old: usize, size: usize) -> *mut u8 {
     let new = malloc::alloc(size);
     if new.is_null() {
         return new;
@@ -44,6 +60,21 @@ pub unsafe fn realloc(address: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: the caller gives the old block up.
     unsafe { free::free(address) };
     new
+}
+
+/// As [`realloc`], in the hardened mode.
+///
+/// # Safety
+/// As [`realloc`]; the block is `what`.
+#[cold]
+#[allow(unsafe_code)]
+unsafe fn carefully(heap: &Heap, what: Trusted, address: *mut u8, size: usize) -> *mut u8 {
+    let old = careful::usable_size(heap, what, address.addr());
+    if careful::resize(heap, what, address.addr(), old, size) {
+        return address;
+    }
+    // SAFETY: the caller's block, of so many bytes.
+    unsafe { moved(address, old, size) }
 }
 
 fn resize_large(heap: &Heap, page: PageId, address: *mut u8, size: usize) -> *mut u8 {

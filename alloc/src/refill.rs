@@ -14,11 +14,13 @@ use crate::cache::{self, Miss};
 use crate::config::HAND_MAX;
 use crate::flush;
 use crate::foreign;
+use crate::hardened::{self, random};
 use crate::heap;
 use crate::ids::SizeClass;
 use crate::maintenance;
 use crate::nodes;
 use crate::os;
+use crate::parts::Parts;
 use crate::shard::Shard;
 use crate::start;
 use crate::supply;
@@ -71,6 +73,9 @@ fn bring(shard: &Shard<'_>, class: SizeClass, want: usize) -> *mut u8 {
         let mut batch = Batch::new();
         let room = (want - brought).min(HAND_MAX);
         supply::collect(shard, class, &mut batch, room);
+        if hardened::parts().has(Parts::RANDOM) {
+            random::shuffle(batch.as_mut_slice());
+        }
         let mut rest = batch.as_slice();
         brought += rest.len();
         if object.is_none()

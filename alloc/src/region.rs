@@ -22,6 +22,7 @@
 use crate::config::{
     EXTENT_PAGES, PAGE, PAGE_SHIFT, REGION_BYTES_MAX, REGION_BYTES_MIN, SHARD_BYTES,
 };
+use crate::hardened::state;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os::{self, OutOfMemory};
 use crate::span::{Bitmaps, INLINE_WORDS, Span};
@@ -363,6 +364,7 @@ impl Region {
 
     /// Commits the pages `from..to` and their metadata; a page already committed stays as it is.
     fn commit_range(&self, from: u32, to: u32) -> Result<(), OutOfMemory> {
+        state::cover(to)?;
         let (from, to) = (from as usize, to as usize);
         let tables = [
             (self.page_map.wrapping_sub(PAGE_MAP_SKEW), 1, PAGE_MAP_SKEW),

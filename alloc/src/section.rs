@@ -42,6 +42,35 @@ pub fn shard_id(heap: &Heap) -> Option<ShardId> {
     }
 }
 
+/// Pops an object of `class`; odd when the thread's shard has none.
+#[inline(always)]
+#[must_use]
+pub fn pop(heap: &Heap, class: SizeClass) -> usize {
+    match way(heap) {
+        // SAFETY: the heap's anchor, and a class that exists.
+        Way::Sequence => unsafe { cs::pop(&heap.anchor, class.index()) },
+        // SAFETY: the thread's lease (LEASE-HOLDER), and a class that exists.
+        Way::Leased(lease) => unsafe { lease.pop(class.index()) },
+        Way::Nowhere => 1,
+    }
+}
+
+/// Pushes `object` of `class`, if the thread's shard has room. Where there is one page heap.
+///
+/// # Safety
+/// The object is of `class`, and the caller gives it up.
+#[inline(always)]
+#[must_use]
+pub unsafe fn push(heap: &Heap, class: SizeClass, object: usize) -> bool {
+    match way(heap) {
+        // SAFETY: the heap's anchor; by the caller's promise.
+        Way::Sequence => unsafe { cs::push(&heap.anchor, class.index(), object) },
+        // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+        Way::Leased(lease) => unsafe { lease.push(class.index(), object) },
+        Way::Nowhere => false,
+    }
+}
+
 /// Pushes `object` of `class`, if the thread's shard is of `node` and has room.
 ///
 /// # Safety

@@ -7,7 +7,8 @@
 //!  4352 …  8192      64 KiB / n for n = 8 … 15                           11.8 %
 //!  9344 … 16384      64 KiB / n for n = 4 … 7                            20.3 %
 //! 18432 … 32768      18, 20, 21.3, 24, 28, 32 KiB                        14.3 %
-//! 0 = no class (free or foreign page), LARGE and LARGE_BODY = pages of a large object
+//! 0 = no class (free or foreign page), LARGE and LARGE_BODY = pages of a large object,
+//! GUARD and WAITING = pages that nobody may touch
 //! ```
 //!
 //! Where most bytes are, a class is the largest size of which n fit into a span: there is no
@@ -28,6 +29,10 @@ pub const CLASSES: usize = 99;
 pub const LARGE: u8 = 255;
 /// Page-map entry of the other pages of a large object.
 pub const LARGE_BODY: u8 = 254;
+/// Page-map entry of a page without access, behind a span or at the end of a large object's run.
+pub const GUARD: u8 = 253;
+/// Page-map entry of the pages of a large object that was freed and waits.
+pub const WAITING: u8 = 252;
 
 /// What is known of a class at compile time.
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +262,7 @@ pub fn object_index(class: SizeClass, offset: usize) -> usize {
 
 const _: () = {
     assert!(size_of_class(CLASSES - 1) == SMALL_MAX);
-    assert!(CLASSES <= LARGE_BODY as usize && HOMEWARD < HEADERS);
+    assert!(CLASSES <= WAITING as usize && HOMEWARD < HEADERS);
     assert!(SHARD_WORDS <= u16::MAX as usize);
     assert!(build()[1].words == 64);
 };
@@ -302,7 +307,7 @@ mod tests {
                 assert_eq!(is_object_start(class, offset), offset % size == 0);
             }
         }
-        for entry in [0, LARGE, LARGE_BODY, CLASSES as u8] {
+        for entry in [0, LARGE, LARGE_BODY, GUARD, WAITING, CLASSES as u8] {
             assert!((0..PAGE).all(|offset| !is_object_start(entry.into(), offset)));
         }
     }

@@ -13,6 +13,7 @@
 
 use crate::arena::Arena;
 use crate::config::{EXTENT_PAGES, PAGE_SHIFT};
+use crate::hardened::{self, rings};
 use crate::heap::{Heap, Source};
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::mixed;
@@ -87,6 +88,10 @@ pub struct Snapshot {
     pub ids_used: usize,
     /// The highest of them.
     pub id_max: usize,
+    /// Objects in quarantine.
+    pub quarantined: usize,
+    /// Their bytes.
+    pub quarantined_bytes: usize,
     /// What all shards did.
     pub events: Events,
 }
@@ -238,6 +243,7 @@ impl Snapshot {
         all.walk_spans(heap);
         all.walk_large(heap);
         all.walk_shards(heap);
+        all.walk_quarantine(heap);
         for class in classes() {
             let size = class.info().size as usize;
             let totals = &mut all.classes[class.index()];
@@ -289,6 +295,8 @@ impl Snapshot {
         shards_drained: 0,
         ids_used: 0,
         id_max: 0,
+        quarantined: 0,
+        quarantined_bytes: 0,
         events: Events { fast_ops: 0, refills: 0, flushes: 0, moved: 0 },
     };
 
@@ -321,6 +329,20 @@ impl Snapshot {
             }
             page = page.plus(1);
         }
+    }
+
+    fn walk_quarantine(&mut self, heap: &Heap) {
+        if !hardened::is_on() {
+            return;
+        }
+        rings::for_each(|address| {
+            // Large blocks that wait hold no memory.
+            if let Some(class) = mixed::class_of(&heap.region, address) {
+                self.classes[class.index()].cached += 1;
+                self.quarantined += 1;
+                self.quarantined_bytes += class.info().size as usize;
+            }
+        });
     }
 
     fn walk_shards(&mut self, heap: &Heap) {

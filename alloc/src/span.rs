@@ -53,7 +53,7 @@ pub struct Span {
     pub run_previous: AtomicU32,
     /// Following run of its bin.
     pub run_following: AtomicU32,
-    /// When the run was freed, in decay periods.
+    /// When the run was freed, in decay periods; of a guard, what kind it is.
     pub run_stamp: AtomicU32,
     inline: [AtomicU64; 2 * INLINE_WORDS],
 }
@@ -145,6 +145,16 @@ impl Span {
     pub fn begin_large(&self, bytes: usize) {
         self.flag.store(true, Ordering::Relaxed);
         self.large().store(bytes as u64, Ordering::Relaxed);
+    }
+    /// Bytes that the owner of the large object beginning here asked for; kept by the hardened
+    /// mode alone.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.inline[1].load(Ordering::Relaxed) as usize
+    }
+    /// Notes what [`Self::asked`] says.
+    pub fn set_asked(&self, bytes: usize) {
+        self.inline[1].store(bytes as u64, Ordering::Relaxed);
     }
     fn large(&self) -> &AtomicU64 {
         &self.inline[0]

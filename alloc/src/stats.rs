@@ -15,6 +15,7 @@
 mod leases;
 
 use crate::check;
+use crate::hardened::{self, guard};
 use crate::heap::{self, Heap, Source};
 use crate::ids::ShardId;
 use crate::maintenance;
@@ -112,6 +113,7 @@ fn source_facts(out: &mut Out<'_>, heap: &Heap) {
     let environment =
         if heap.environment_seen { "read" } else { "not there yet at start: defaults" };
     out.fact("environment", format_args!("{environment}"));
+    out.fact("hardened", format_args!("{}", hardened::parts()));
 }
 
 fn cid_word(source: CidSource) -> &'static str {
@@ -210,6 +212,11 @@ fn paths(out: &mut Out<'_>, heap: &Heap, now: &Snapshot) {
     let budget = Bytes(heap.options.cache_bytes_max);
     out.number("shards_in_use", now.shards_in_use, format_args!("of at most {budget} each"));
     out.number("shards_drained", now.shards_drained, format_args!("idle, emptied"));
+    let (n, bytes) = (now.quarantined, Bytes(now.quarantined_bytes));
+    out.number("quarantined", n, format_args!("objects that wait, {bytes}"));
+    let (guards, refusals) = guard::counts();
+    out.number("guards", guards, format_args!("ranges without access"));
+    out.number("guard_refusals", refusals, format_args!("of the system: done without"));
     let drains = maintenance::drains();
     out.number("drains", drains, format_args!("times that one was"));
     if now.ids_used == 0 {

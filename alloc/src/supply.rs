@@ -11,10 +11,13 @@
 
 use crate::arena::Arena;
 use crate::batch::{Batch, lowest_bits};
+use crate::carve;
 use crate::check::{Misuse, misuse};
+use crate::hardened::{self, random};
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::os;
+use crate::parts::Parts;
 use crate::purge;
 use crate::section;
 use crate::shard::{self, Shard};
@@ -70,7 +73,10 @@ fn take_objects(
     let base = shard.heap.region.address(page).addr();
     let bits = shard.heap.region.bitmaps(page, class);
     let has_local_bits = shard.spans_owner().has_local_bits();
-    let first = span.cursor.load(Ordering::Relaxed) as usize % words;
+    let first = match hardened::parts().has(Parts::RANDOM) {
+        true => random::below(words),
+        false => span.cursor.load(Ordering::Relaxed) as usize % words,
+    };
     for i in (first..words).chain(0..first) {
         let at = base + i * 64 * size;
         let local = bits.local(i);
@@ -116,21 +122,21 @@ fn find(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
 }
 
 fn new_span(shard: &Shard<'_>, class: SizeClass) -> Option<PageId> {
-    let (page_heap, home) = shard.heap.page_heap(shard.heap_index());
-    let run = page_heap.alloc(home, 1).ok()?;
+    let page = carve::span_page(shard.heap, shard.heap_index())?;
     let region = &shard.heap.region;
     let owner = shard.spans_owner();
-    region.bitmaps(run.page, class).fill(owner);
-    region.span(run.page).begin(class, owner);
-    region.set_entries(run.page, 1, class.0);
-    Some(run.page)
+    region.bitmaps(page, class).fill(owner);
+    region.span(page).begin(class, owner);
+    region.set_entries(page, 1, class.0);
+    Some(page)
 }
 
 /// Gives the page of a span that is all free, and in our possession, back to its page heap.
 fn release(heap: &Heap, page: PageId, now_ms: u64) {
+    let pages = carve::lower_guard(heap, page);
     heap.region.set_entries(page, 1, 0);
     let (page_heap, home) = heap.page_heap_of(page);
-    page_heap.free(home, page, 1, RunKind::Dirty, heap.stamp(now_ms));
+    page_heap.free(home, page, pages, RunKind::Dirty, heap.stamp(now_ms));
     purge::limit_dirty(heap, home.node);
 }
 

@@ -13,13 +13,15 @@
 mod page_heaps;
 
 use crate::config::{EXTENT_PAGES, GRAIN, PAGE, PAGE_SHIFT};
+use crate::hardened::{self, rings, state};
 use crate::heap::Heap;
 use crate::ids::{PageId, ShardId, SizeClass};
 use crate::marks::Marks;
+use crate::parts::Parts;
 use crate::shard::{self, Shard};
 use crate::size_class::{
-    CLASSES, HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, LARGE, LARGE_BODY, is_object_start,
-    object_index,
+    CLASSES, GUARD, HOMEWARD, HOMEWARD_BEGIN, HOMEWARD_SLOTS, LARGE, LARGE_BODY, WAITING,
+    is_object_start, object_index,
 };
 use crate::snapshot::{arenas, classes};
 use crate::span::{RunKind, full_word};
@@ -42,6 +44,7 @@ pub fn validate(heap: &Heap, held: impl Iterator<Item = usize>) -> Result<Census
     let mut walk = Walk { heap, end, objects: &mut objects, census: &mut census };
     walk.pages_in_use(&mut runs)?;
     walk.shards()?;
+    walk.quarantine()?;
     walk.lists(&mut listed)?;
     walk.flags(&listed)?;
     walk.hands(held)?;
@@ -74,6 +77,14 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// As [`Self::place`], of a block whose state bit must say `live`, where there are such bits.
+    fn place_as(&mut self, address: usize, class: SizeClass, live: bool) -> Result<(), Violation> {
+        if hardened::parts().has(Parts::STATE) && state::is_live(address) != live {
+            return Err(Violation::State { address, live: !live });
+        }
+        self.place(address, class)
+    }
+
     /// The class of the object that begins at `address`, if there is one.
     fn object_class(&self, address: usize) -> Option<SizeClass> {
         let page = self.heap.region.handed_out(address)?;
@@ -101,8 +112,11 @@ impl Walk<'_> {
                 LARGE => {
                     let last = page.plus(run_pages.max(1) - 1);
                     let bodies = (page.0 + 1..=last.0).map(PageId);
+                    let body = |p: PageId| {
+                        region.entry(p) == LARGE_BODY || (p == last && region.entry(p) == GUARD)
+                    };
                     if last >= self.end
-                        || bodies.into_iter().any(|p| region.entry(p) != LARGE_BODY)
+                        || !bodies.into_iter().all(body)
                         || (last.plus(1) < self.end && region.entry(last.plus(1)) == LARGE_BODY)
                         || span.large_bytes() > (run_pages as usize) << PAGE_SHIFT
                     {
@@ -112,10 +126,13 @@ impl Walk<'_> {
                     self.census.large_pages += run_pages as usize;
                     run_pages
                 }
+                // A guard that the system did not lower, and a large block that waits.
+                GUARD => 1,
+                WAITING => run_pages.max(1),
                 LARGE_BODY => return Err(Violation::LargeEntries { page: page.0, run_pages: 0 }),
                 entry => {
                     self.span_bits(page, SizeClass(entry))?;
-                    1
+                    1 + u32::from(run_pages == 2 && region.entry(page.plus(1)) == GUARD)
                 }
             };
             let last = region.span(page.plus(n - 1));
@@ -162,7 +179,7 @@ impl Walk<'_> {
             }
             let free = local | remote;
             for i in (0..64).filter(|i| free >> i & 1 == 1) {
-                self.place(base + (word * 64 + i) * info.size as usize, class)?;
+                self.place_as(base + (word * 64 + i) * info.size as usize, class, false)?;
             }
             self.census.free += free.count_ones() as usize;
         }
@@ -199,7 +216,7 @@ impl Walk<'_> {
                         } else if self.heap.home_of(address) != shard.heap_index() {
                             Err(Violation::CachedElsewhere { address, shard: id })
                         } else {
-                            self.place(address, class)
+                            self.place_as(address, class, false)
                         };
                     }
                 });
@@ -211,6 +228,24 @@ impl Walk<'_> {
                 booked.wrapping_sub(capacity).cast_signed().unsigned_abs();
         }
         Ok(())
+    }
+
+    /// What waits in the hardened mode: objects, counted as cached, and large blocks.
+    fn quarantine(&mut self) -> Result<(), Violation> {
+        let mut result = Ok(());
+        if !hardened::is_on() {
+            return result;
+        }
+        rings::for_each(|address| {
+            if result.is_ok()
+                && let Some(class) = self.object_class(address)
+            {
+                self.census.cached += 1;
+                self.census.quarantined += 1;
+                result = self.place_as(address, class, false);
+            }
+        });
+        result
     }
 
     /// Header 0, and what waits for its way to another node: objects of any class and node.
@@ -233,7 +268,7 @@ impl Walk<'_> {
                 self.census.cached += 1;
                 self.census.homeward += 1;
                 result = match self.object_class(address) {
-                    Some(class) => self.place(address, class),
+                    Some(class) => self.place_as(address, class, false),
                     None => {
                         let class = HOMEWARD as u8;
                         Err(Violation::CachedForeign { address, class, shard: shard_id })
@@ -298,7 +333,7 @@ impl Walk<'_> {
     fn hands(&mut self, held: impl Iterator<Item = usize>) -> Result<(), Violation> {
         for address in held {
             if let Some(class) = self.object_class(address) {
-                self.place(address, class)?;
+                self.place_as(address, class, true)?;
                 self.census.held += 1;
                 continue;
             }
@@ -309,7 +344,7 @@ impl Walk<'_> {
             if large.is_none() {
                 return Err(Violation::HeldForeign { address });
             }
-            self.place(address, SizeClass(LARGE))?;
+            self.place_as(address, SizeClass(LARGE), true)?;
             self.census.large_held += 1;
         }
         Ok(())

@@ -58,6 +58,8 @@ pub enum Violation {
     Unmerged { page: u32 },
     /// A page heap's counter differs from what was counted.
     Counter { name: &'static str, counter: usize, counted: usize },
+    /// A block's state bit is not what its place says (hardened mode).
+    State { address: usize, live: bool },
     /// What a hand is said to hold is not a block.
     HeldForeign { address: usize },
 }
@@ -81,6 +83,8 @@ pub struct Census {
     pub cached: usize,
     /// Of these, waiting for their way to another node.
     pub homeward: usize,
+    /// Of these, in quarantine.
+    pub quarantined: usize,
     /// In spans: bits that are set.
     pub free: usize,
     /// In the hands that the caller named.

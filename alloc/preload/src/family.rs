@@ -45,9 +45,19 @@ pub unsafe extern "C" fn cfree(block: *mut u8) {
 /// As [`free`](free()).
 #[inline]
 pub(crate) unsafe fn give_back(block: *mut u8) {
+    // SAFETY: by the caller's promise.
+    unsafe { give_back_said(block, None, 1) }
+}
+
+/// As [`give_back`], of a block of which the caller says the size, or the alignment.
+///
+/// # Safety
+/// As [`free`](free()).
+#[inline]
+pub(crate) unsafe fn give_back_said(block: *mut u8, size: Option<usize>, align: usize) {
     if all_ours() {
         // SAFETY: by the caller's promise.
-        return unsafe { free::free(block) };
+        return unsafe { free::free_said(block, size, align) };
     }
     core::hint::cold_path();
     let free = resolved!(free);

@@ -14,12 +14,14 @@
 //! Whatever the kernel takes as a `long` is passed as one: C's variadic calls extend nothing.
 #![allow(unsafe_code)]
 
+mod access;
 #[cfg(not(cidalloc_model))]
 mod host;
 #[cfg(cidalloc_model)]
 #[path = "model.rs"]
 mod host;
 
+pub use access::{forbid, install_guard, random, remove_guard};
 use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
 pub use host::{

@@ -1,0 +1,27 @@
+//! Numbers that cannot be foretold without the secret, for orders and positions.
+//!
+//! ```text
+//!  COUNT ─ +1 by whoever asks ─► keyed by the secret ─► number
+//! ```
+//!
+//! Not for cryptography: who sees many of a process's addresses may learn how it goes on. A child of
+//! `fork` goes on with its parent's numbers.
+
+use super::keyed;
+use rseq_sys::sync::{AtomicUsize, Ordering::Relaxed};
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A number below `bound`, which is more than 0.
+#[must_use]
+pub fn below(bound: usize) -> usize {
+    let number = keyed(COUNT.fetch_add(0x1000_0000_1, Relaxed));
+    ((u128::from(number) * bound as u128) >> 64) as usize
+}
+
+/// Puts `objects` into an order that cannot be foretold.
+pub fn shuffle(objects: &mut [usize]) {
+    for last in (1..objects.len()).rev() {
+        objects.swap(last, below(last + 1));
+    }
+}
