@@ -44,9 +44,7 @@ impl Said {
     /// program asks for none, and for whole multiples of large alignments.
     fn fits(self, asked: usize) -> bool {
         self.size.is_none_or(|size| {
-            size == asked
-                || size.max(1) == asked
-                || size.checked_next_multiple_of(self.align.max(1)) == Some(asked)
+            size == asked || size.max(1).checked_next_multiple_of(self.align.max(1)) == Some(asked)
         })
     }
 }

@@ -102,8 +102,7 @@ pub fn start(asked: Parts, base: usize, bytes: usize) {
 /// A number that who does not know the secret cannot foretell, from one that anybody may know.
 #[inline(always)]
 fn keyed(value: usize) -> u64 {
-    // One product of 128 bits folded: each bit of the value moves half of the bits.
-    let product =
-        u128::from(value as u64 ^ tables().secret) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    // One product of twice the width, folded: each bit of the value moves half of the bits.
+    let product = u128::from(value as u64 ^ tables().secret) * 0x9e37_79b9_7f4a_7c15;
     (product >> 64) as u64 ^ product as u64 ^ tables().secret.rotate_left(32)
 }

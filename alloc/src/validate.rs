@@ -127,12 +127,17 @@ impl Walk<'_> {
                     run_pages
                 }
                 // A guard that the system did not lower, and a large block that waits.
-                GUARD => 1,
-                WAITING => run_pages.max(1),
+                GUARD | WAITING => {
+                    let n = if entry == GUARD { 1 } else { run_pages.max(1) };
+                    self.census.closed_pages += n as usize;
+                    n
+                }
                 LARGE_BODY => return Err(Violation::LargeEntries { page: page.0, run_pages: 0 }),
                 entry => {
                     self.span_bits(page, SizeClass(entry))?;
-                    1 + u32::from(run_pages == 2 && region.entry(page.plus(1)) == GUARD)
+                    let guards = u32::from(run_pages == 2 && region.entry(page.plus(1)) == GUARD);
+                    self.census.closed_pages += guards as usize;
+                    1 + guards
                 }
             };
             let last = region.span(page.plus(n - 1));

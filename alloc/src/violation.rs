@@ -93,6 +93,8 @@ pub struct Census {
     pub large: usize,
     /// Their pages.
     pub large_pages: usize,
+    /// Pages without access: guards behind spans, large objects in quarantine.
+    pub closed_pages: usize,
     /// Of the large objects, in the hands that the caller named.
     pub large_held: usize,
     /// Pages in dirty runs.

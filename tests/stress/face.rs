@@ -45,7 +45,9 @@ impl Face for Direct {
         // SAFETY: the caller's live block, whose class is that of its layout if so told.
         unsafe {
             match class {
-                Some(class) if by_layout && random.one_in(2) => free::free_class(block, class),
+                Some(class) if by_layout && random.one_in(2) => {
+                    free::free_class(block, class, layout.size(), layout.align());
+                }
                 _ => free::free(block),
             }
         }

@@ -35,7 +35,7 @@ pub(super) fn walk(
         }
         busy += page_heap.counters.busy_pages.load(Relaxed);
     }
-    let counted = census.spans + census.large_pages;
+    let counted = census.spans + census.large_pages + census.closed_pages;
     if busy != counted {
         return Err(Violation::Counter { name: "busy_pages", counter: busy, counted });
     }

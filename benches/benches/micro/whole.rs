@@ -17,7 +17,7 @@ fn malloc_then_sized_free(bencher: Bencher<'_, '_>, size: usize) {
         let block = cidalloc::malloc::alloc(divan::black_box(size));
         assert!(!block.is_null());
         // SAFETY: a live block of this class, given up here.
-        unsafe { cidalloc::free::free_class(divan::black_box(block), class) };
+        unsafe { cidalloc::free::free_class(divan::black_box(block), class, size, 1) };
     });
 }
 
