@@ -3,8 +3,9 @@
 //! ```text
 //!  ◄──────────────── object of its class ───────────────►
 //!  │ n bytes, as asked for │ 8 bytes of    │ …  │ trailer│      trailer = mark, its two highest
-//!  │ usable                │ ~mark, cut    │    │ 8 bytes│                bytes xor n
-//!                          └ at the trailer┘               mark  = keyed by secret and address
+//!  │ usable                │ ~mark, cut    │    │ 8 bytes│                bytes xor n, the
+//!                          └ at the trailer┘               others xor a product of n
+//!                                                          mark = keyed by secret and address
 //! ```
 //!
 //! The first byte behind the n is always part of a mark: an overflow by one that changes it is seen.
@@ -18,6 +19,12 @@ pub const BYTES: usize = 8;
 
 /// The trailer's upper bits, which hold the length.
 const LENGTH_SHIFT: u32 = 48;
+
+/// What the trailer says of a length: the length, and below it a number that belongs to it.
+fn said_of(asked: usize) -> u64 {
+    let belongs = (asked as u64).wrapping_mul(0x9e37_79b9_7f4b) & ((1 << LENGTH_SHIFT) - 1);
+    (asked as u64) << LENGTH_SHIFT | belongs
+}
 
 /// A mark was written over; the bytes that were asked for, where that can still be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +45,7 @@ pub unsafe fn write(object: *mut u8, size: usize, asked: usize) {
     // SAFETY: both marks lie within the object. The second one may cover a part of the first.
     unsafe {
         object.add(asked).cast::<u64>().write_unaligned(!mark);
-        let trailer = mark ^ (asked as u64) << LENGTH_SHIFT;
-        object.add(size - BYTES).cast::<u64>().write(trailer);
+        object.add(size - BYTES).cast::<u64>().write(mark ^ said_of(asked));
     }
 }
 
@@ -62,7 +68,7 @@ pub unsafe fn read(object: *const u8, size: usize) -> Result<usize, Broken> {
     let room = size - BYTES - asked;
     // SAFETY: below the object's end, since `asked` is.
     let first = unsafe { object.add(asked).cast::<u64>().read_unaligned() };
-    let whole = trailer << (64 - LENGTH_SHIFT) == 0 && (first ^ !mark) & mask(room) == 0;
+    let whole = trailer == said_of(asked) && (first ^ !mark) & mask(room) == 0;
     if whole { Ok(asked) } else { Err(Broken(Some(asked))) }
 }
 
@@ -102,12 +108,12 @@ mod tests {
                 assert_eq!(read(at, 96), Ok(asked));
             }
             let marked = (asked..(asked + 8).min(88)).chain(88..96);
-            for byte in marked {
-                for bit in 0..8 {
-                    object.0[byte] ^= 1 << bit;
-                    // SAFETY: as above.
-                    assert!(unsafe { read(at, 96) }.is_err(), "{asked}: bit {bit} of byte {byte}");
-                    object.0[byte] ^= 1 << bit;
+            for (byte, bit) in marked.flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+                // SAFETY: as above.
+                unsafe {
+                    *at.add(byte) ^= 1 << bit;
+                    assert!(read(at, 96).is_err(), "{asked}: bit {bit} of byte {byte}");
+                    *at.add(byte) ^= 1 << bit;
                 }
             }
         }
@@ -119,10 +125,11 @@ mod tests {
             let mut object = Object([0; 96]);
             let at = object.0.as_mut_ptr();
             // SAFETY: as above.
-            unsafe { write(at, 96, asked) };
-            object.0[asked] ^= 0xff;
-            // SAFETY: as above.
-            assert_eq!(unsafe { read(at, 96) }, Err(Broken(Some(asked))));
+            unsafe {
+                write(at, 96, asked);
+                *at.add(asked) ^= 0xff;
+                assert_eq!(read(at, 96), Err(Broken(Some(asked))));
+            }
         }
     }
 }
