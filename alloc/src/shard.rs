@@ -141,6 +141,9 @@ impl<'a> Shard<'a> {
 
     #[cold]
     fn build(heap: &'a Heap, id: ShardId) -> Option<Self> {
+        // A handler that forks would leave its child with a shard that two build: this thread, when
+        // it goes on, and whoever finds it forgotten.
+        let _signals = os::SignalsBlocked::new();
         let state = heap.region.shard_state(id);
         let before = state.load(Ordering::Relaxed);
         let free = before == ABSENT || before == DRAINED;
