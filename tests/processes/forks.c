@@ -1,5 +1,6 @@
 /* New processes out of any thread, and out of signal handlers, while all threads allocate.
  *
+ *   hammers    large blocks, one after the other: the locks of the heap are held half of the time
  *   workers    exchange letters ─┬─ now and then: fork, vfork + exec, posix_spawn
  *   main       SIGUSR1 to one ───┴─ fork in the handler, above whatever was interrupted
  *   child      reads the letters that it finds, allocates, may fork again and have threads
@@ -12,7 +13,7 @@
 #include <spawn.h>
 
 extern char **environ;
-enum { THREADS = 4, INTERRUPTED = 2, PATIENCE = 60 };
+enum { THREADS = 4, HAMMERS = 2, INTERRUPTED = 2, PATIENCE = 30 };
 static int left, stop;
 static void (*act)(uint64_t *state);
 
@@ -26,12 +27,21 @@ static void *work(void *argument) {
     }
     return NULL;
 }
+static void *hammer(void *argument) {
+    for (size_t size = 40000; !__atomic_load_n(&stop, __ATOMIC_RELAXED); size = 40000 + size * 3 % 200000)
+        free(malloc(size));
+    return NULL;
+}
 static void together(int count, void (*what)(uint64_t *)) {
-    pthread_t threads[THREADS];
-    left = count, act = what;
+    pthread_t threads[THREADS], hammers[HAMMERS];
+    left = count, act = what, stop = 0;
+    for (unsigned i = 0; i < HAMMERS; i++)
+        CHECK(pthread_create(&hammers[i], NULL, hammer, NULL) == 0, "hammer %u", i);
     for (uintptr_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0, "thread %zu", i);
     for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < HAMMERS; i++) pthread_join(hammers[i], NULL);
     empty_boxes();
 }
 /* A few first: stacks, and what libc keeps for itself, are there from then on. */
@@ -52,6 +62,7 @@ static void *short_life(void *argument) {
 }
 static void live_in_child(uint64_t state, int may_fork) {
     alarm(PATIENCE);
+    free(malloc(300 * KIB));
     exchange(state, 150);
     unsigned form = (unsigned)(next_random(&state) % 8);
     if (form == 0) empty_boxes(), malloc_trim(0);

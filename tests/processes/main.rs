@@ -66,8 +66,8 @@ macro_rules! troubles {
 }
 
 troubles! {
-    any_thread_may_fork_while_others_allocate: "forks.c" [300 10000]
-        "fork while others allocate", "4 threads exchange blocks and fork; children go on, with threads and forks of their own";
+    any_thread_may_fork_while_others_allocate: "forks.c" [200 10000]
+        "fork while others allocate", "4 threads exchange blocks and fork beside 2 with large blocks; children go on, with threads and forks of their own";
     handlers_may_fork: "forks.c" [100 3000]
         "fork in a signal handler", "above whatever it interrupted, where half of the children go on";
     any_thread_may_vfork_and_exec: "forks.c" [60 3000]
