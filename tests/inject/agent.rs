@@ -128,6 +128,7 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
             if point == 0 {
                 continue;
             }
+            let mut idle = false;
             match cell.kind {
                 // SAFETY: a thread of this process, and a signal with a handler.
                 Kind::Signal => unsafe {
@@ -146,19 +147,22 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
                     }
                 }
                 _ => {
+                    let drains = maintenance::drains();
                     maintenance::trim(heap);
+                    idle = maintenance::drains() == drains;
                 }
             }
             match cell.spot {
                 // When these return the window is aborted, if only once its thread runs again. One
                 // that is not shall go on, to where it does harm.
-                Spot::Window if cell.kind != Kind::Signal => {
+                Spot::Window if cell.kind != Kind::Signal && !idle => {
                     if at.load(Acquire) == point {
                         spins.store(0, Relaxed);
                     }
                 }
-                Spot::Window => {}
-                Spot::Unarmed | Spot::Plain => {
+                Spot::Window if cell.kind == Kind::Signal => {}
+                // Or its shard had nothing to be drained: it may go, and comes again.
+                _ => {
                     let _ = at.compare_exchange(point, 0, Release, Relaxed);
                 }
             }

@@ -38,6 +38,7 @@ mod parent;
 #[allow(dead_code, reason = "shared with the stress test")]
 mod signals;
 
+use rseq_sys::inject::{LEASED, SECTIONS};
 use std::process::Command;
 
 #[test]
@@ -64,4 +65,33 @@ fn a_shared_library_with_points_does_not_link() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "libcidmalloc.so was built with points in it");
     assert!(said.contains("cidalloc_inject"), "it failed for another reason:\n{said}");
+}
+
+/// The places of the points of operation `code` in a source.
+fn places(text: &str, code: u32) -> impl Iterator<Item = u32> {
+    let numbers = text.split("point!(").chain(text.split("at!(")).skip(1);
+    numbers.filter_map(move |rest| {
+        let (operation, place) = rest.split_once(')')?.0.split_once(", ")?;
+        let operation = u32::from_str_radix(operation.strip_prefix("0x")?, 16).ok()?;
+        (operation == code).then(|| place.parse().ok()).flatten()
+    })
+}
+
+#[test]
+fn the_sweep_knows_every_point_of_the_sources() {
+    let sections = include_str!("../../rseq-sys/src/cs/x86_64.rs");
+    let leased = include_str!("../../rseq-sys/src/lease/operations.rs");
+    for (operations, text) in [(&SECTIONS[..], sections), (&LEASED[..], leased)] {
+        for operation in operations {
+            let last = places(text, operation.code).max();
+            let listed = operation.inside.len() as u32;
+            assert_eq!(
+                last,
+                Some(listed),
+                "points within {} ({:#x})",
+                operation.name,
+                operation.code
+            );
+        }
+    }
 }
