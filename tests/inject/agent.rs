@@ -1,4 +1,4 @@
-//! Who acts upon threads that are held up: a thread of its own, and in plain code they themselves.
+//! Who acts upon threads that are held up: the one that counts, and in plain code they themselves.
 //!
 //! ```text
 //!   worker              agent
@@ -8,7 +8,7 @@
 //! ```
 
 use crate::blocks::fail;
-use crate::cells::{Cell, Kind, Spot};
+use crate::cells::{Cell, Kind, Means, Spot};
 use crate::signals;
 use crate::worker::Worker;
 use cidalloc::heap::Heap;
@@ -115,20 +115,34 @@ pub(crate) fn take_held() -> u64 {
     HELD.swap(0, Relaxed) as u64
 }
 
+/// Drains what can be drained. False when nothing could, for one because the caller is on the shard
+/// of who is held up: then a fence alone will have to do.
+fn drains(heap: &Heap) -> bool {
+    let before = maintenance::drains();
+    maintenance::trim(heap);
+    maintenance::drains() != before
+}
+
 /// Acts upon whoever is held up, until the workers have ended the cell.
-pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &AtomicU32) {
+pub(crate) fn attend(
+    heap: &Heap,
+    means: Means,
+    cell: &Cell,
+    workers: &[Worker],
+    at_work: &AtomicU32,
+) {
     if !cell.kind.is_of_agent(cell.spot) {
         return;
     }
     let mut moves = 0;
     while at_work.load(Acquire) != 0 {
         for worker in workers {
-            let Some((tid, Control { at, spins, .. })) = worker.whereabouts() else { continue };
+            let Some((tid, control)) = worker.whereabouts() else { continue };
+            let (at, aborted) = (&control.at, control.aborted.load(Relaxed));
             let point = at.load(Acquire);
             if point == 0 {
                 continue;
             }
-            let mut idle = false;
             match cell.kind {
                 // SAFETY: a thread of this process, and a signal with a handler.
                 Kind::Signal => unsafe {
@@ -141,28 +155,24 @@ pub(crate) fn attend(heap: &Heap, cell: &Cell, workers: &[Worker], at_work: &Ato
                     set_affinity(tid, &cpu(moves));
                     set_affinity(tid, &cpu(moves + 1));
                 }
-                Kind::Fence => {
-                    if !shard::fence() {
-                        fail!("the kernel makes no rseq fence");
-                    }
-                }
+                Kind::Drain if drains(heap) => {}
                 _ => {
-                    let drains = maintenance::drains();
-                    maintenance::trim(heap);
-                    idle = maintenance::drains() == drains;
+                    if means.fences && !shard::fence() {
+                        fail!("the kernel makes no rseq fence any more");
+                    }
                 }
             }
             match cell.spot {
                 // When these return the window is aborted, if only once its thread runs again. One
                 // that is not shall go on, to where it does harm.
-                Spot::Window if cell.kind != Kind::Signal && !idle => {
-                    if at.load(Acquire) == point {
-                        spins.store(0, Relaxed);
+                Spot::Window if cell.kind != Kind::Signal => {
+                    // Unless it is held up in another window by now.
+                    if at.load(Acquire) == point && control.aborted.load(Relaxed) == aborted {
+                        control.spins.store(0, Relaxed);
                     }
                 }
-                Spot::Window if cell.kind == Kind::Signal => {}
-                // Or its shard had nothing to be drained: it may go, and comes again.
-                _ => {
+                Spot::Window => {}
+                Spot::Unarmed | Spot::Plain => {
                     let _ = at.compare_exchange(point, 0, Release, Relaxed);
                 }
             }

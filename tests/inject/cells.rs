@@ -160,10 +160,11 @@ impl Means {
     }
 }
 
-/// The cells of sweep number `sweep`.
+/// The cells of sweep number `sweep`: every other one of all, and those between in the next.
 pub(crate) fn cells(means: Means, sweep: u32) -> Vec<Cell> {
     let operations: &[Operation] = if means.leased { &LEASED } else { &SECTIONS };
     let mut cells = Vec::new();
+    let mut number = 0;
     for &operation in operations {
         let inside = operation.inside.len() as u32;
         for place in 0..=AFTER {
@@ -174,8 +175,14 @@ pub(crate) fn cells(means: Means, sweep: u32) -> Vec<Cell> {
                 _ if means.leased => Spot::Plain,
                 _ => Spot::Window,
             };
-            for &kind in spot.kinds().iter().filter(|&&kind| means.allow(kind, spot)) {
-                let every = 1 + (cells.len() as u32 + sweep) % 3;
+            for &kind in spot.kinds() {
+                number += 1;
+                // The shortest runs have each cell once for each source, on one CPU or on all.
+                let is_next = (number + sweep + u32::from(means.pinned)).is_multiple_of(2);
+                if (is_next && kind != Kind::Preempt) || !means.allow(kind, spot) {
+                    continue;
+                }
+                let every = 1 + (number + sweep) % 3;
                 cells.push(Cell { operation, place, spot, kind, every, quota: 1 + sweep });
             }
         }

@@ -14,8 +14,8 @@ use crate::signals;
 use crate::tally::{Outcome, Tally};
 use crate::worker::{Ground, Whole, Worker, settle};
 use cidalloc::heap::{Heap, Source};
-use cidalloc::shard;
 use cidalloc::validate::validate;
+use cidalloc::{maintenance, shard};
 use cidalloc_tests::skip;
 use core::alloc::Layout;
 use core::sync::atomic::{
@@ -83,7 +83,7 @@ pub(crate) fn run() {
         let layout = Layout::from_size_align(SIZES[sweeps as usize % SIZES.len()], 16);
         let layout = layout.expect("a power of two");
         let cells = cells(means, sweeps);
-        sweep(heap, layout, &cells, threads as usize, pinned, &mut tally);
+        sweep(heap, layout, &cells, threads as usize, means, &mut tally);
         sweeps += 1;
     }
     tally.print(source, means);
@@ -107,13 +107,14 @@ fn sweep(
     layout: Layout,
     cells: &[Cell],
     threads: usize,
-    pinned: bool,
+    means: Means,
     tally: &mut Tally,
 ) {
+    let pinned = means.pinned;
     let board: Vec<_> = (0..8).map(|_| Mutex::new(None)).collect();
     let workers: Vec<Worker> = (0..threads).map(|_| Worker::default()).collect();
-    // Workers, agent, and who counts: a cell begins, all are at rest, the next one may begin.
-    let barrier = Barrier::new(threads + 2);
+    // Workers, and the agent, which counts: twice in a cell, at its beginning and at its end.
+    let barrier = Barrier::new(threads + 1);
     let at_work = AtomicU32::new(0);
     let sum = Mutex::new(Outcome::default());
     std::thread::scope(|scope| {
@@ -136,25 +137,21 @@ fn sweep(
                         core::hint::spin_loop();
                     }
                     barrier.wait();
-                    barrier.wait();
                 }
             });
         }
-        scope.spawn(|| {
-            agent::set_affinity(0, agent::cpus());
-            for cell in cells {
-                barrier.wait();
-                agent::attend(heap, cell, &workers, &at_work);
-                barrier.wait();
-                barrier.wait();
-            }
-        });
+        // Beside the workers, where there is room.
+        let others = if pinned && means.cpus { &agent::cpus()[1..] } else { agent::cpus() };
+        agent::set_affinity(0, others);
         for cell in cells {
             agent::prepare(cell);
             at_work.store(threads as u32, Release);
             barrier.wait();
+            let drains = maintenance::drains();
+            agent::attend(heap, means, cell, &workers, &at_work);
             barrier.wait();
-            let outcome = core::mem::take(&mut *sum.lock().expect("no panics"));
+            let mut outcome = core::mem::take(&mut *sum.lock().expect("no panics"));
+            outcome.drains = maintenance::drains() - drains;
             let held_in_plain_code = agent::take_held();
             let words = cell.place_words();
             if outcome.held == 0 || (cell.aborts() && outcome.aborted == 0) {
@@ -168,7 +165,6 @@ fn sweep(
             signals::free_all(&Whole);
             count(heap, &board, &workers, &format!("{words}, {:?}", cell.kind));
             drop(paused);
-            barrier.wait();
         }
     });
     let mut random = Random(seed());

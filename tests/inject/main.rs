@@ -6,7 +6,7 @@
 //!  sweep   point × kind                                            cells
 //!  cell    workers  arm the point, call the operation ───► held up ───► aborted, or passed
 //!          agent    sees where they are: signal, another CPU, fence, drain
-//!          main     all at rest ► validate with all hands named, each block holds what it should
+//!                   all at rest ► validate with all hands named, each block holds what it should
 //! ```
 //!
 //! A point within a window can only spin: what happens there comes from the agent, or from who else
@@ -19,6 +19,9 @@
 //! cargo test -p cidalloc-tests --features inject --test inject
 //! CIDALLOC_STRESS_SECONDS=100 cargo test …    # sweeps with more and more threads, as long as that
 //! ```
+//!
+//! Without a time each cell runs once for each source, on one CPU or on all. A sweep has every other
+//! cell, so that each runs on both after two.
 //!
 //! On arm64 the sections have no points.
 #![allow(unsafe_code)]

@@ -12,6 +12,8 @@ pub(crate) struct Outcome {
     pub(crate) aborted: u64,
     /// And those that went on when they had waited long enough.
     pub(crate) passed: u64,
+    /// Shards that were drained meanwhile.
+    pub(crate) drains: u64,
 }
 
 impl Outcome {
@@ -19,6 +21,7 @@ impl Outcome {
         self.held += other.held;
         self.aborted += other.aborted;
         self.passed += other.passed;
+        self.drains += other.drains;
     }
 }
 
@@ -48,15 +51,19 @@ impl Tally {
 
     pub(crate) fn print(&self, source: &str, means: Means) {
         let cpus = if means.pinned { "threads of one CPU" } else { "threads of all CPUs" };
-        for &Row { kind, spot, cells, sum: Outcome { held, aborted, passed } } in &self.0 {
+        for &Row { kind, spot, cells, sum: Outcome { held, aborted, passed, drains } } in &self.0 {
             let fault =
                 format!("{} {}, {cpus}, cid={source}", kind.name(), spot.words(means.leased));
             let windows = match spot {
                 Spot::Window => format!("{aborted} windows aborted, {passed} went on; "),
                 _ => String::new(),
             };
+            let drains = match kind {
+                Kind::Drain => format!("{drains} shards drained; "),
+                _ => String::new(),
+            };
             let outcome =
-                format!("{windows}nothing lost, nothing twice after any of {cells} cells");
+                format!("{windows}{drains}nothing lost, nothing twice after any of {cells} cells");
             reliability::line("injection", &fault, kind.how(spot), held, &outcome);
         }
     }

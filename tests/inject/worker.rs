@@ -188,9 +188,6 @@ impl Ground<'_> {
             }
             let now: (u64, u64) = counts();
             (outcome.aborted, outcome.passed) = (now.0 - before.0, now.1 - before.1);
-            if cell.spot == Spot::Window {
-                outcome.held = outcome.aborted + outcome.passed;
-            }
             let passes = if cell.aborts() { outcome.passed } else { 0 };
             if outcome.held - passes >= cell.quota.into() {
                 break;
@@ -203,6 +200,9 @@ impl Ground<'_> {
             }
         }
         control.armed.store(0, Relaxed);
+        if cell.spot == Spot::Window && outcome.held != outcome.aborted + outcome.passed {
+            fail!("{}, {:?}: {outcome:?} does not add up", cell.place_words(), cell.kind);
+        }
         outcome
     }
 }
