@@ -137,7 +137,7 @@ fn fails_in_turn(source: &str, environment: &[(&'static str, &'static str)]) {
         Err(why) => return skip(WHAT, &why),
     };
     assert_eq!(counted.end, Stop::Exited(0), "nothing failed, and {said}");
-    let is_full = std::env::var("CIDALLOC_TEST_ALL_CALLS").as_deref() == Ok("1");
+    let is_full = std::env::var("CIDALLOC_TEST_FULL").as_deref() == Ok("1");
     let choice = choice(&counted.calls, is_full);
     for (form, failing) in [
         ("one system call fails", Failing::Nth as fn(u64) -> Failing),

@@ -8,8 +8,6 @@
 //!
 //! `vm.overcommit_memory=2` and `vm.max_map_count` are of a whole machine: `tests/guest/run`
 //! sets them in one of its own.
-//!
-//! `CIDALLOC_TEST_ALL_CALLS=1` fails every call by every error; else a fixed part of them.
 
 #[cfg(target_arch = "x86_64")]
 mod failing;

@@ -54,17 +54,18 @@ pub fn futex_wake(word: &AtomicU64) {
 }
 
 /// Blocks all signals of the calling thread until dropped, with those that libc keeps for itself
-/// (it cancels threads by one).
+/// (it cancels threads by one). Holds the mask of before; none where the kernel refused to change
+/// it, for then it told none either.
 #[derive(Debug)]
-pub struct SignalsBlocked(u64);
+pub struct SignalsBlocked(Option<u64>);
 
 impl SignalsBlocked {
     /// Blocks them.
     #[must_use]
     pub fn new() -> Self {
         let mut old = 0;
-        set_signal_mask(&u64::MAX, Some(&mut old));
-        Self(old)
+        let done = set_signal_mask(&u64::MAX, Some(&mut old));
+        Self(done.then_some(old))
     }
 }
 
@@ -76,18 +77,20 @@ impl Default for SignalsBlocked {
 
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
-        set_signal_mask(&self.0, None);
+        if let Some(mask) = &self.0 {
+            set_signal_mask(mask, None);
+        }
     }
 }
 
-/// Sets the calling thread's signal mask, in the kernel's form: a bit per signal.
-fn set_signal_mask(mask: &u64, old: Option<&mut u64>) {
+/// Sets the calling thread's signal mask, in the kernel's form: a bit per signal. Whether it did.
+fn set_signal_mask(mask: &u64, old: Option<&mut u64>) -> bool {
     let old: *mut u64 = old.map_or(null_mut(), core::ptr::from_mut);
     // SAFETY: reads one word, and writes the other where there is one.
     unsafe {
         let mask = core::ptr::from_ref(mask);
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, old, size_of::<u64>())
-    };
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, old, size_of::<u64>()) == 0
+    }
 }
 
 /// Lets another thread run.
