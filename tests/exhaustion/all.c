@@ -20,8 +20,8 @@ static uint64_t seeds;
 /* Set while nothing may fail. */
 static int has_memory;
 static unsigned refused;
-/* The end of the last block in memory that there ever was. */
-static unsigned char *highest;
+/* From the first block in memory that there ever was to the end of the last one. */
+static unsigned char *lowest, *highest;
 
 static void mark(int which) {
     int before = errno;
@@ -36,6 +36,8 @@ static void mark(int which) {
 static const size_t END = 8 * KIB;
 
 static void fill_block(const struct block *b) {
+    if (lowest == NULL || b->at < lowest) lowest = b->at;
+    if (b->at + b->size > highest) highest = b->at + b->size;
     if (b->size <= 2 * END) return fill(b->at, b->size, b->seed);
     fill(b->at, END, b->seed);
     fill(b->at + b->size - END, END, b->seed);
@@ -63,7 +65,6 @@ static int keep(void *at, size_t size, const char *who) {
     struct block *b = &blocks[count++];
     b->at = at, b->size = size, b->seed = ++seeds;
     fill_block(b);
-    if (b->at + size > highest) highest = b->at + size;
     return 1;
 }
 #define KEEP(size, call) (errno = 77, keep((call), (size), #call))
@@ -150,7 +151,6 @@ static void resize(size_t i, size_t size) {
     check_until(b, size < b->size ? size : b->size);
     b->size = size;
     fill_block(b);
-    if (at + size > highest) highest = at + size;
 }
 static void resize_all(void) {
     for (size_t i = 0; i < count; i++) {
@@ -272,6 +272,7 @@ static void every_call_may_fail(void) {
           before);
     malloc_stats();
     say(1, "refused %u\n", failures);
+    say(1, "extent %zu\n", (size_t)(highest - lowest));
 }
 
 static const struct test_case CASES[] = {{"every_call_may_fail", every_call_may_fail}};

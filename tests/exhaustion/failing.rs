@@ -9,7 +9,7 @@
 
 use cidalloc_tests::trace::Stop;
 use cidalloc_tests::trace::calls::{Failing, Run, observe};
-use cidalloc_tests::trace::tracee::{Memory, Program};
+use cidalloc_tests::trace::program::{Memory, Program};
 use cidalloc_tests::{compile_c, preload_library, reliability, skip, subject};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,11 +25,17 @@ const ERRORS: [(&str, i32); 5] = [
 /// Calls of each kind that fail in the quick form.
 const OF_EACH_KIND: usize = 5;
 
+/// Address space that blocks of all sizes lie in may be so much more than when nothing fails: where
+/// free pages are lost, or those of a refused block, the next ones come from behind.
+const MORE_EXTENT: u64 = 48 << 20;
+
 /// The program, and how its process is set up.
 struct Setting {
     program: PathBuf,
     library: PathBuf,
     environment: Vec<(&'static str, &'static str)>,
+    /// From the first block to the last one when nothing fails.
+    extent: u64,
 }
 
 impl Setting {
@@ -56,9 +62,16 @@ impl Setting {
         );
         let pages = kept_pages(&said);
         assert!(pages.len() == 2 && pages[0] == pages[1], "{}: pages {pages:?}\n{said}", what());
-        let refused = said.lines().find_map(|line| line.strip_prefix("refused "));
-        (run.failed, refused.and_then(|text| text.parse().ok()).expect("the program says so"))
+        let (extent, most) = (number(&said, "extent "), self.extent + MORE_EXTENT);
+        assert!(extent <= most, "{}: blocks lie in {extent} bytes, not {most}", what());
+        (run.failed, number(&said, "refused "))
     }
+}
+
+/// The number in the line that begins with `key`.
+fn number(said: &str, key: &str) -> u64 {
+    let found = said.lines().find_map(|line| line.strip_prefix(key)?.parse().ok());
+    found.unwrap_or_else(|| panic!("the program does not say `{key}`: {said}"))
 }
 
 /// What each of the program's reports says of pages that are in use by spans and large objects.
@@ -131,12 +144,13 @@ fn fails_in_turn(source: &str, environment: &[(&'static str, &'static str)]) {
     let Some(program) = compile_c("exhaustion/all.c") else { return };
     // Purging at once is part of each run then, not of those alone that last long.
     let environment = environment.iter().copied().chain([("CIDALLOC_DECAY_MS", "0")]).collect();
-    let setting = Setting { program, library: preload_library(), environment };
+    let mut setting = Setting { program, library: preload_library(), environment, extent: 0 };
     let (counted, said) = match setting.run(Failing::None, 0) {
         Ok(run) => run,
         Err(why) => return skip(WHAT, &why),
     };
     assert_eq!(counted.end, Stop::Exited(0), "nothing failed, and {said}");
+    setting.extent = number(&said, "extent ");
     let is_full = std::env::var("CIDALLOC_TEST_FULL").as_deref() == Ok("1");
     let choice = choice(&counted.calls, is_full);
     for (form, failing) in [

@@ -6,7 +6,7 @@
 
 use crate::sections::registration;
 use cidalloc_tests::elf::Image;
-use cidalloc_tests::trace::tracee::{Memory, Program};
+use cidalloc_tests::trace::program::{Memory, Program};
 use cidalloc_tests::trace::windows::windows;
 use cidalloc_tests::trace::{Stop, Tracee, Window};
 use cidalloc_tests::{compile_c, preload_library, reliability, skip, subject};

@@ -10,8 +10,11 @@
 //!     HOLD  nothing fails from here on, nothing counts       GO  all goes on as planned
 //! ```
 
-use super::tracee::{Program, Stop, Tracee, kill, mapping_at, mapping_of, memory_of};
-use super::tracee::{registers_of, request, set_registers_of, wait_for};
+use super::maps::{mapping_at, mapping_of};
+use super::program::Program;
+use super::tracee::{
+    Stop, Tracee, kill, memory_of, registers_of, request, set_registers_of, wait_for,
+};
 use core::ops::Range;
 use libc::{c_int, pid_t};
 use std::collections::BTreeMap;

@@ -1,7 +1,9 @@
 //! Traced processes: stopped at any instruction, failed at any system call. x86-64 only.
 //!
 //! ```text
-//!   tracee    fork or exec ─► stopped ─ resume, step ─► stopped …   registers, memory, int3
+//!   tracee    fork ─► stopped ─ resume, step ─► stopped …   registers, memory, int3
+//!   program   what is executed: arguments, environment, output
+//!   maps      which file is where
 //!   windows   __rseq_cs in the tracee's memory ─► its windows, instruction by instruction
 //!   calls     seccomp: every call stops ─► is it the library's? ─► let it pass, or answer it
 //! ```
@@ -10,6 +12,8 @@
 //! abort. All of ptrace belongs to the thread that made the tracee.
 
 pub mod calls;
+mod maps;
+pub mod program;
 pub mod tracee;
 pub mod windows;
 
