@@ -140,6 +140,12 @@ fn is_scratch(operation: Operation, before: &State, word: Word) -> bool {
     }
 }
 
+/// The words that the window writes on the way to its commit.
+pub(crate) fn written_early(operation: Operation, before: &State, after: &State) -> Vec<Word> {
+    let changed = each(before).zip(each(after)).filter(|((_, was), (_, after))| was != after);
+    changed.map(|((word, _), _)| word).filter(|word| is_scratch(operation, before, *word)).collect()
+}
+
 /// The first word of `now` that is not as `before` where the commit has not come; a scratch word
 /// may also be as `after`.
 pub(crate) fn partial_effect(

@@ -1,9 +1,10 @@
 //! Each operation alone, in each state of `cases.rs`, aborted before each instruction of its
-//! window; and stopped, without an abort, on the way there and behind the commit.
+//! window, and behind each write in it; stopped, without an abort, on the way there and behind the
+//! commit.
 #![allow(unsafe_code)]
 
 use crate::cases::{self, Case};
-use crate::model::{self, Place, difference, partial_effect};
+use crate::model::{self, Place, Word, difference, partial_effect};
 use crate::world::{Shared, State};
 use cidalloc_tests::elf::Image;
 use cidalloc_tests::trace::windows::{is_taken, windows};
@@ -46,12 +47,25 @@ struct Seen {
     /// Conditional instructions, and the ways that they went.
     ways: BTreeMap<u64, BTreeSet<bool>>,
     forced: u64,
+    /// Of these, behind a write.
+    behind_writes: u64,
     outside: u64,
+    has_watchpoints: bool,
+}
+
+/// Where an operation is stopped.
+#[derive(Debug, Clone, Copy)]
+enum Spot {
+    /// Before the instruction at this address.
+    Before(u64),
+    /// In the window, behind a write to the word at this address: each turn of a loop has its own.
+    BehindWrite(u64),
 }
 
 /// What the last stop asks for.
 enum Arrival {
     At(u64),
+    BehindWrite,
     /// The operation is over.
     Done,
 }
@@ -61,7 +75,11 @@ impl Harness<'_> {
         self.tracee.resume(0);
         let stop = self.tracee.wait();
         assert_eq!(stop, Stop::Trap, "{}: the operation ended the process", case.name);
-        self.tracee.arrived().map_or(Arrival::Done, Arrival::At)
+        match self.tracee.arrived() {
+            Some(address) => Arrival::At(address),
+            None if self.seen.has_watchpoints && self.tracee.has_written() => Arrival::BehindWrite,
+            None => Arrival::Done,
+        }
     }
 
     /// The state to begin with, with the owner that the case asks for.
@@ -92,18 +110,41 @@ impl Harness<'_> {
             for instruction in window.approach.iter().chain(&window.instructions) {
                 self.stop_before(case, window, instruction);
             }
-            let undisturbed = (0..TRIES).any(|_| self.pass(case, window, window.end).is_ok());
-            assert!(undisturbed, "{}: the cid never stayed", case.name);
+            self.stop_at(case, window, Spot::Before(window.end));
+            if self.seen.has_watchpoints {
+                self.stop_behind_writes(case, window);
+            }
+        }
+    }
+
+    /// What [`Self::pass`] comes to, when the cid stays for once.
+    fn stop_at(&mut self, case: &Case, window: &Window, spot: Spot) -> Option<u64> {
+        let passed = (0..TRIES).find_map(|_| self.pass(case, window, spot).ok());
+        passed.unwrap_or_else(|| panic!("{}: the cid never stayed", case.name))
+    }
+
+    fn stop_behind_writes(&mut self, case: &Case, window: &Window) {
+        let before = self.before(case);
+        let after = model::after(&before, &case.request, self.place);
+        for word in model::written_early(case.request.operation, &before, &after) {
+            let address = match word {
+                Word::Shard(slot) => self.shared.address_of_slot(slot),
+                Word::Buffer(i) => self.shared.address_in_buffer(i),
+                other => panic!("{}: {other:?} is written before the commit", case.name),
+            };
+            let flags = self.stop_at(case, window, Spot::BehindWrite(address));
+            if flags.is_none() && self.seen.behind_writes == 0 && self.place.is_registered {
+                skip("aborts in each turn of a loop", "watchpoints of this machine never stop");
+                self.seen.has_watchpoints = false;
+                return;
+            }
+            assert!(flags.is_some(), "{}: {word:?} was not written in the window", case.name);
         }
     }
 
     fn stop_before(&mut self, case: &Case, window: &Window, instruction: &Instruction) {
         let address = instruction.ip();
-        let passed = (0..TRIES).find_map(|_| self.pass(case, window, address).ok());
-        let Some(passed) = passed else {
-            panic!("{}: the cid never stayed", case.name);
-        };
-        let Some(flags) = passed else { return };
+        let Some(flags) = self.stop_at(case, window, Spot::Before(address)) else { return };
         if let Some(taken) = is_taken(instruction, flags) {
             self.seen.ways.entry(address).or_default().insert(taken);
         }
@@ -112,36 +153,50 @@ impl Harness<'_> {
         }
     }
 
-    /// One operation, stopped at `address`: the flags there, or none if it went another way.
+    /// One operation, stopped at `spot`: the flags there, or none if it went another way.
     /// An error if the kernel gave the thread another cid meanwhile.
     fn pass(
         &mut self,
         case: &Case,
         window: &Window,
-        address: u64,
+        spot: Spot,
     ) -> Result<Option<u64>, &'static str> {
         let operation = case.request.operation;
         let before = self.before(case);
         let after = model::after(&before, &case.request, self.place);
-        let what = || format!("{}, stopped at {address:#x} of {window:#x?}", case.name);
-        let aborts = window.covers(address) && self.place.is_registered;
+        let what = || format!("{}, stopped {spot:x?} of {window:#x?}", case.name);
         self.shared.set(&before, case.request);
         self.tracee.plant(window.abort);
-        self.tracee.plant(address);
+        let is_inside = match spot {
+            Spot::Before(address) => {
+                self.tracee.plant(address);
+                window.covers(address)
+            }
+            Spot::BehindWrite(address) => {
+                self.tracee.watch(Some(address)).expect("a watchpoint, as before");
+                true
+            }
+        };
+        let aborts = is_inside && self.place.is_registered;
         let (mut stops, mut flags, mut is_due) = (0, None, false);
-        while let Arrival::At(at) = self.arrival(case) {
+        loop {
+            let at = match self.arrival(case) {
+                Arrival::At(at) => Some(at),
+                Arrival::BehindWrite => None,
+                Arrival::Done => break,
+            };
             let now = self.shared.state();
-            if at == window.abort {
+            if at == Some(window.abort) {
                 assert!(self.place.is_registered, "{}: an abort of no kernel's", what());
                 is_due = false;
-                self.tracee.step_over(at);
+                self.tracee.step_over(window.abort);
                 if let Some(early) = partial_effect(operation, &now, &before, &after) {
                     panic!("{}: aborted, and {early}", what());
                 }
                 continue;
             }
             assert!(!is_due, "{}: not aborted", what());
-            let wrong = if at == window.end {
+            let wrong = if at == Some(window.end) {
                 difference(&now, &State { outcome: before.outcome, ..after })
             } else {
                 partial_effect(operation, &now, &before, &after)
@@ -154,9 +209,10 @@ impl Harness<'_> {
             stops += 1;
             is_due = aborts;
             if stops == IN_A_ROW || !aborts {
-                self.tracee.lift(at);
+                self.forget(spot);
             }
         }
+        self.forget(spot);
         self.tracee.lift_all();
         let index = self.shared.index();
         if case.is_owner && index != [before.owner; 2] {
@@ -168,7 +224,17 @@ impl Harness<'_> {
             panic!("{}: at the end {wrong}", what());
         }
         *if aborts { &mut self.seen.forced } else { &mut self.seen.outside } += u64::from(stops);
+        if aborts && matches!(spot, Spot::BehindWrite(_)) {
+            self.seen.behind_writes += u64::from(stops);
+        }
         Ok(flags)
+    }
+
+    fn forget(&mut self, spot: Spot) {
+        match spot {
+            Spot::Before(address) => self.tracee.lift(address),
+            Spot::BehindWrite(_) => self.tracee.watch(None).expect("a watchpoint, as before"),
+        }
     }
 }
 
@@ -207,6 +273,13 @@ fn go_through(registration: &Registration, is_registered: bool, seen: &mut Seen)
     let windows = windows(&tracee, base + table, size);
     let windows: Vec<Window> = windows.into_iter().filter(Window::stores).collect();
     assert!(!windows.is_empty(), "no windows in {}", exe.display());
+    seen.has_watchpoints = match tracee.watch(None) {
+        Ok(()) => true,
+        Err(why) => {
+            skip("aborts in each turn of a loop", &format!("no watchpoints here: {why}"));
+            false
+        }
+    };
     let place = Place { is_registered, index: u64::MAX };
     let mut harness = Harness { shared: &shared, tracee, windows, place, seen };
     let cases = cases::all();
@@ -241,12 +314,13 @@ fn aborts_at_every_instruction_leave_no_partial_effect() {
     reliability::line(
         "stepping",
         "an abort at each instruction of each section",
-        "ptrace: a breakpoint before it, the kernel aborts the window, twice in a row",
+        "ptrace: a breakpoint before it, or behind each write; the kernel aborts, twice in a row",
         forced,
         &format!(
-            "{} instructions in {cases} states: nothing changed before the commit, the effect \
-             once after it",
-            seen.aborted.len()
+            "{} instructions in {cases} states, {} times behind a write: nothing changed before \
+             the commit, the effect once after it",
+            seen.aborted.len(),
+            seen.behind_writes
         ),
     );
     let Some(()) = go_through(&registration, false, &mut seen) else { return };

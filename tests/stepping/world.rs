@@ -162,6 +162,18 @@ impl Shared {
         unsafe { (&raw const (*self.world).state).read_volatile() }
     }
 
+    /// Where the slot `slot` of the shard is, in both processes.
+    pub(crate) fn address_of_slot(&self, slot: usize) -> u64 {
+        // SAFETY: as above; the mapping is at the same place in parent and child.
+        unsafe { (&raw const (*self.world).state.shard[slot]).addr() as u64 }
+    }
+
+    /// As [`Self::address_of_slot`], of a word of the buffer.
+    pub(crate) fn address_in_buffer(&self, i: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.world).state.buffer[i]).addr() as u64 }
+    }
+
     /// The shard index before and after the operation.
     pub(crate) fn index(&self) -> [u64; 2] {
         // SAFETY: as above.

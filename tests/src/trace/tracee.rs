@@ -23,6 +23,16 @@ const INT3: u8 = 0xcc;
 /// The exit status of a child that may not be traced.
 pub(super) const REFUSED: c_int = 77;
 
+/// Of the debug registers, the one that says which watchpoint stopped the task.
+const STATUS: usize = 6;
+/// And the one that turns them on.
+const CONTROL: usize = 7;
+
+/// Where a debug register is for ptrace.
+fn debug_register(number: usize) -> usize {
+    core::mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>()
+}
+
 /// Why a tracee does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -218,6 +228,42 @@ impl Tracee {
     /// Changes them.
     pub fn set_registers(&self, registers: &user_regs_struct) {
         set_registers_of(self.pid, registers);
+    }
+
+    /// Has it stop behind each write to the word at `address`, instead of another one; with none, no
+    /// more.
+    ///
+    /// # Errors
+    /// Of a kernel, or a machine, without watchpoints.
+    pub fn watch(&self, address: Option<u64>) -> io::Result<()> {
+        /// On: enabled for the task, for writes, of eight bytes.
+        const WRITES_OF_A_WORD: u64 = 1 | 0b01 << 16 | 0b10 << 18;
+        self.set_debug_register(CONTROL, 0)?;
+        if let Some(address) = address {
+            self.set_debug_register(0, address)?;
+            self.set_debug_register(CONTROL, WRITES_OF_A_WORD)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the word that is watched was the cause of this stop.
+    ///
+    /// # Panics
+    /// If there are no watchpoints.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        let mut status = 0u64;
+        let place = (&raw mut status).expose_provenance();
+        // By number, the kernel writes the word to where the last argument leads.
+        request(libc::PTRACE_PEEKUSER as c_int, self.pid, debug_register(STATUS), place)
+            .and_then(|_| self.set_debug_register(STATUS, 0))
+            .expect("the debug registers");
+        status & 1 == 1
+    }
+
+    fn set_debug_register(&self, number: usize, value: u64) -> io::Result<()> {
+        let place = debug_register(number);
+        request(libc::PTRACE_POKEUSER as c_int, self.pid, place, value as usize).map(drop)
     }
 
     /// Its memory from `address` on.
