@@ -20,6 +20,7 @@ mod judge;
 #[cfg(cidalloc_model)]
 mod random;
 #[cfg(cidalloc_model)]
+#[allow(unreachable_pub, reason = "shared with a library")]
 #[path = "../../../tests/src/reliability.rs"]
 mod reliability;
 #[cfg(cidalloc_model)]

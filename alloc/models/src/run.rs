@@ -234,8 +234,11 @@ fn set_options(setting: &Setting) {
         // SAFETY: this process has one thread.
         unsafe { std::env::remove_var(name) };
     }
-    for (name, value) in [("CID", setting.source), ("ARENA_CIDS", &setting.arena_cids.to_string())]
-    {
+    for (name, value) in [
+        ("CID", setting.source),
+        ("ARENA_CIDS", &setting.arena_cids.to_string()),
+        ("CACHE_BYTES_MAX", setting.cache_bytes_max),
+    ] {
         // SAFETY: this process has one thread.
         unsafe { std::env::set_var(format!("CIDALLOC_{name}"), value) };
     }

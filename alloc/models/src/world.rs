@@ -20,6 +20,12 @@ use shuttle::sync::atomic as shuttled;
 /// Tasks of a model at most, with the one that prepares and judges, number 0.
 pub(crate) const TASKS: usize = 5;
 
+/// Relaxed loads of 256 that are points: some walks look at each class, or at each header.
+const GLANCES: u32 = 48;
+
+/// Points of 256 inside of sections at which the task stands still while others go on.
+const STALLS: u32 = 24;
+
 /// Who makes fences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fences {
@@ -38,6 +44,8 @@ pub(crate) struct Setting {
     pub(crate) source: &'static str,
     /// The option `arena_cids`.
     pub(crate) arena_cids: u32,
+    /// The option `cache_bytes_max`: by default so little that no class gets more than its least.
+    pub(crate) cache_bytes_max: &'static str,
     /// Nodes.
     pub(crate) nodes: u32,
     /// CPUs, and so cids of a node.
@@ -60,6 +68,7 @@ impl Setting {
     pub(crate) const KERNEL: Self = Self {
         source: "kernel",
         arena_cids: 1,
+        cache_bytes_max: "64k",
         nodes: 1,
         cpus: 3,
         allowed: 3,
@@ -234,6 +243,12 @@ impl World for Modelled {
         let _ = TURNSTILE.load(core::sync::atomic::Ordering::SeqCst);
     }
 
+    fn glance(&self) {
+        if TURNS.get() && with(|state| state.random.happens(GLANCES)) {
+            self.point();
+        }
+    }
+
     fn wait(&self) {
         if TURNS.get() {
             shuttle::thread::yield_now();
@@ -281,6 +296,10 @@ impl World for Modelled {
 
     fn goes_on(&self) -> bool {
         self.point();
+        // What is done to an interrupted section takes others many steps.
+        if TURNS.get() && with(|state| state.random.happens(STALLS)) {
+            self.wait();
+        }
         let me = me();
         with(|state| {
             let goes_on = state.sections[me] == Section::UnderWay

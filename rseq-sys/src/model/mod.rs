@@ -29,6 +29,8 @@ use core::sync::atomic::{
 pub trait World: Sync {
     /// Another task may go on here.
     fn point(&self);
+    /// As [`Self::point`], before a relaxed load: of these there are many, and few that matter.
+    fn glance(&self);
     /// The task waits for something that another has to do.
     fn wait(&self);
     /// Whether a weak exchange fails now, though it would succeed.

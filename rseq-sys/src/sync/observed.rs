@@ -44,7 +44,10 @@ macro_rules! observed {
             }
             #[must_use]
             pub fn load(&self, order: Ordering) -> $value {
-                world().point();
+                match order {
+                    Ordering::Relaxed => world().glance(),
+                    _ => world().point(),
+                }
                 self.0.load(order)
             }
             pub fn store(&self, value: $value, order: Ordering) {

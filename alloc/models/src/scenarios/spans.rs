@@ -44,7 +44,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "adoption_meets_the_owner_who_comes_back",
         fault: "spans are adopted while a section of their owner is under way",
-        setting: Setting { jumps: 64, ..Setting::KERNEL },
+        setting: Setting::KERNEL,
         executions: 600,
         tasks: adopt_from_owner,
         reaches: &[Fact::Adoptions, Fact::Fences],
@@ -60,7 +60,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "adoption_without_a_fence_puts_the_spans_back",
         fault: "the kernel has no fence, or refuses it from some moment on",
-        setting: Setting { jumps: 64, fences: Fences::Refused, ..Setting::KERNEL },
+        setting: Setting { jumps: 24, fences: Fences::Refused, ..Setting::KERNEL },
         executions: 300,
         tasks: adopt_from_owner,
         reaches: &[Fact::Fences],
@@ -76,7 +76,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "arenas_that_cids_share_lose_nothing",
         fault: "neighbouring cids share an arena whose objects are in remote bits alone",
-        setting: Setting { arena_cids: 2, cpus: 4, allowed: 4, jumps: 16, ..Setting::KERNEL },
+        setting: Setting {
+            arena_cids: 2,
+            cpus: 4,
+            allowed: 4,
+            jumps: 4,
+            cache_bytes_max: "2m",
+            ..Setting::KERNEL
+        },
         executions: 300,
         tasks: anything,
         reaches: &[Fact::Aborts, Fact::Moves],
@@ -84,7 +91,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a_thread_without_rseq_works_beside_others",
         fault: "a thread that is not registered allocates and frees beside others",
-        setting: Setting { without: Some(2), ..Setting::KERNEL },
+        setting: Setting { without: Some(2), cache_bytes_max: "2m", ..Setting::KERNEL },
         executions: 300,
         tasks: anything,
         reaches: &[Fact::Aborts],
@@ -92,7 +99,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "cpu_numbers_index_shards_as_cids_do",
         fault: "anything, where CPU numbers index the shards",
-        setting: Setting { source: "cpu", jumps: 16, ..Setting::KERNEL },
+        setting: Setting { source: "cpu", jumps: 4, ..Setting::KERNEL },
         executions: 200,
         tasks: anything,
         reaches: &[Fact::Aborts, Fact::Moves],
@@ -163,16 +170,17 @@ fn emptied() -> Vec<Task> {
     tasks([free_then_allocate, free_then_allocate, free_then_allocate])
 }
 
-/// Leaves free objects in local bits of queued spans of the shard of (0, 0), and in its cache.
+/// Leaves free objects in local bits of queued spans of the shard of (0, 0), and in its cache. The
+/// other objects of these spans are given away.
 fn leave_idle() {
     world::stand(0, 0);
     let mut hand = Hand::default();
     (0..8).for_each(|_| hand.alloc(BIG));
     (0..12).for_each(|_| hand.alloc(MID));
-    // What is held of each span keeps it.
-    let keep = |i: usize| i.is_multiple_of(2);
     for (i, block) in hands::held().into_iter().enumerate() {
-        if !keep(i) {
+        if i.is_multiple_of(2) {
+            hands::give(block);
+        } else {
             hands::free(block);
         }
     }
@@ -184,14 +192,19 @@ fn adopt_from_owner() -> Vec<Task> {
     tasks([
         || {
             let mut hand = Hand::default();
-            for size in [MID, BIG, MID, BIG] {
+            for size in [MID, BIG, MID] {
+                (0..3).for_each(|_| hand.free_given());
                 hand.alloc(size);
-                hand.alloc(size);
-                hand.free_any();
             }
             hand.free_all();
         },
-        allocate_some,
+        || {
+            for _ in 0..2 {
+                // The owner was idle for long, whatever it has just done.
+                world::pass(1500);
+                allocate_some();
+            }
+        },
     ])
 }
 
