@@ -121,7 +121,7 @@ fn report(scenario: &Scenario, first: u64, count: u64, outcome: &Outcome) -> boo
         scenario.fault,
         &format!("schedules of the allocator's own code, {points} points; {}", counts.words()),
         executions,
-        "no object lost, none in two places",
+        &format!("held in all: {}", name.replace('_', " ")),
     );
     true
 }

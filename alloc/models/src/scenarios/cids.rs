@@ -9,7 +9,7 @@ use core::cell::RefCell;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
-        name: "a_record_is_one_thread_s_at_a_time",
+        name: "a_record_is_given_to_one_thread_at_a_time",
         fault: "records are taken and given back while others stand still before they take one",
         setting: Setting::EMULATED,
         executions: 500,

@@ -24,7 +24,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "take_over_works_with_barriers_of_the_holders",
-        fault: "as above, where holders make their own barriers",
+        fault: "a lease is taken over while its holder enters an operation (barriers by the holders)",
         setting: Setting { fences: Fences::Nobody, ..TWO },
         executions: 400,
         tasks: contend,

@@ -42,6 +42,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         reaches: &[Fact::Aborts],
     },
     Scenario {
+        name: "threads_without_cids_queue_a_span_once",
+        fault: "each object goes straight to its span, and comes straight from it",
+        setting: Setting { source: "none", ..Setting::KERNEL },
+        executions: 400,
+        tasks: straight,
+        reaches: &[],
+    },
+    Scenario {
         name: "adoption_meets_the_owner_who_comes_back",
         fault: "spans are adopted while a section of their owner is under way",
         setting: Setting::KERNEL,
@@ -168,6 +176,21 @@ fn emptied() -> Vec<Task> {
         hand.free_all();
     }
     tasks([free_then_allocate, free_then_allocate, free_then_allocate])
+}
+
+fn straight() -> Vec<Task> {
+    give_away(4, BIG);
+    give_away(8, MID);
+    fn to_and_from() {
+        let mut hand = Hand::default();
+        for _ in 0..3 {
+            hand.free_given();
+            hand.free_given();
+            hand.alloc(MID);
+        }
+        hand.free_all();
+    }
+    tasks([to_and_from, to_and_from, to_and_from])
 }
 
 /// Leaves free objects in local bits of queued spans of the shard of (0, 0), and in its cache. The
