@@ -6,7 +6,7 @@ use crate::world::{self, Fences, Setting};
 use cidalloc::heap::{self, Heap, Source};
 use cidalloc::ids::{PageId, ShardId};
 use cidalloc::slots::{CIDS, Slot};
-use cidalloc::{leases, maintenance, supply, validate};
+use cidalloc::{leases, maintenance, records, supply, validate};
 use core::sync::atomic::Ordering::Relaxed;
 
 fn heap() -> &'static Heap {
@@ -68,6 +68,9 @@ fn cids_are_in_order() {
             slot @ Slot::Stopped { .. } => panic!("cid {cid} was left {slot:?}"),
         }
     }
+    let living = |holder: &u32| world::leases().contains(&&raw const records::at(*holder).lease);
+    let dead = holders.iter().find(|&holder| !living(holder));
+    assert!(dead.is_none(), "a cid is held by record {dead:?} of a thread that has ended");
     let slots = (0..CIDS.allowed()).filter(|&cid| Slot::read(cid) != Slot::Free).count();
     assert!(slots == CIDS.used() as usize, "{slots} slots in use, and {} bits", CIDS.used());
     let count = holders.len();

@@ -11,22 +11,25 @@ use cidalloc::{handover, heap, leases, maintenance};
 const BIG: usize = 32 << 10;
 const MID: usize = 16 << 10;
 
+/// One cid for all.
+const ONE: Setting = Setting { cpus: 2, allowed: 1, moves: 0, ..Setting::EMULATED };
+/// Two, of which task 0 holds one that is idle.
 const TWO: Setting = Setting { cpus: 3, allowed: 2, moves: 0, ..Setting::EMULATED };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "take_over_meets_a_holder_who_enters",
         fault: "a lease is taken over while its holder enters an operation (barriers by the kernel)",
-        setting: TWO,
-        executions: 500,
+        setting: ONE,
+        executions: 800,
         tasks: contend,
         reaches: &[Fact::Evictions, Fact::Without],
     },
     Scenario {
         name: "take_over_works_with_barriers_of_the_holders",
         fault: "a lease is taken over while its holder enters an operation (barriers by the holders)",
-        setting: Setting { fences: Fences::Nobody, ..TWO },
-        executions: 400,
+        setting: Setting { fences: Fences::Nobody, ..ONE },
+        executions: 600,
         tasks: contend,
         reaches: &[Fact::Evictions],
     },
@@ -104,7 +107,12 @@ fn short_lives() {
 }
 
 fn end() -> Vec<Task> {
-    tasks([short_lives, short_lives, steps])
+    tasks([short_lives, short_lives, || {
+        // Stops cids, and starts them again.
+        steps();
+        maintenance::trim(heap::started().expect("started by task 0"));
+        steps();
+    }])
 }
 
 /// Leaves free objects in queued spans of task 1's shard, which is task 0's until it ends.

@@ -11,6 +11,7 @@ use crate::hands::{self, Hand};
 use crate::run::{Fact, Scenario, Task};
 use crate::world::{self, Fences, Setting};
 use cidalloc::{heap, maintenance};
+use std::collections::VecDeque;
 
 const BIG: usize = 32 << 10;
 const MID: usize = 16 << 10;
@@ -20,7 +21,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "refills_and_remote_frees_lose_nothing",
         fault: "remote frees set bits while the owner takes them",
-        setting: Setting::KERNEL,
+        // The one who frees keeps nothing: each object goes home by itself.
+        setting: Setting { without: Some(2), ..Setting::KERNEL },
         executions: 400,
         tasks: refill_and_remote,
         reaches: &[Fact::Aborts, Fact::Moves],
@@ -47,6 +49,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         setting: Setting { source: "none", ..Setting::KERNEL },
         executions: 400,
         tasks: straight,
+        reaches: &[],
+    },
+    Scenario {
+        name: "a_pop_that_stood_still_does_not_bring_an_old_list_back",
+        fault: "a span is taken from a queue and put back while another thread is about to take it",
+        setting: Setting { source: "none", ..Setting::KERNEL },
+        executions: 500,
+        tasks: pop_and_push,
         reaches: &[],
     },
     Scenario {
@@ -130,20 +140,20 @@ fn give_away(n: usize, size: usize) {
 }
 
 fn refill_and_remote() -> Vec<Task> {
-    give_away(6, BIG);
-    give_away(4, MID);
+    give_away(8, BIG);
+    give_away(8, MID);
     tasks([
         || {
             let mut hand = Hand::default();
-            for _ in 0..5 {
-                hand.alloc(BIG);
+            for _ in 0..6 {
                 hand.alloc(MID);
+                hand.alloc(BIG);
                 if world::random(2) == 0 {
-                    hand.free_any();
+                    hand.give_any();
                 }
             }
         },
-        || (0..10).for_each(|_| Hand::default().free_given()),
+        || (0..16).for_each(|_| Hand::default().free_given()),
     ])
 }
 
@@ -191,6 +201,27 @@ fn straight() -> Vec<Task> {
         hand.free_all();
     }
     tasks([to_and_from, to_and_from, to_and_from])
+}
+
+/// Spans of two objects, one of them free: each allocation takes a span off the queue, each free puts
+/// one there.
+fn pop_and_push() -> Vec<Task> {
+    let mut hand = Hand::default();
+    (0..8).for_each(|_| hand.alloc(BIG));
+    for (i, block) in hands::held().into_iter().enumerate() {
+        if i.is_multiple_of(2) {
+            hands::free(block);
+        }
+    }
+    fn first_comes_back_first() {
+        let mut blocks: VecDeque<_> = (0..2).map(|_| hands::alloc(BIG)).collect();
+        for _ in 0..3 {
+            blocks.pop_front().into_iter().for_each(hands::free);
+            blocks.push_back(hands::alloc(BIG));
+        }
+        blocks.into_iter().for_each(hands::free);
+    }
+    tasks([first_comes_back_first, first_comes_back_first, first_comes_back_first])
 }
 
 /// Leaves free objects in local bits of queued spans of the shard of (0, 0), and in its cache. The
