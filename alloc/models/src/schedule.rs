@@ -1,15 +1,19 @@
-//! Which task goes on at each point: determined by a seed, in one of two ways.
+//! Which task goes on at each point: determined by a seed, in one of three ways.
 //!
 //! ```text
 //!  sticky   the one that runs, but in one of n points any: n from 2 to 128
+//!  sleepy   the one that runs, but in one of n points it sleeps for 4 to 512 points while others
+//!           go on; as it wakes it may go on at once
 //!  ranked   the highest in a random order of rank; at a few random points the one that runs
 //!           becomes the lowest (probabilistic concurrency testing, Burckhardt et al., 2010)
 //! ```
 //!
-//! Who waits, or has ended, lets any other go on. The first is good at races of many steps, the second
-//! at those that need one task to stand still for long.
+//! Who waits, or has ended, lets any other go on. The first is good at races of many steps, the others
+//! at those that need one task to stand still for long: until something came back, or until all is
+//! over.
 
 use crate::random::Random;
+use crate::world::TASKS;
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
 /// Points that an execution is thought to have when those of changes are chosen: from 2⁵ to 2¹².
@@ -19,6 +23,7 @@ const CHANGES: usize = 4;
 
 enum Way {
     Sticky { one_in: usize },
+    Sleepy { one_in: usize, until: Vec<usize> },
     Ranked { ranks: Vec<u64>, changes: Vec<usize>, lowest: u64 },
 }
 
@@ -33,13 +38,15 @@ pub(crate) struct Seeded {
 impl Seeded {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5eed);
-        let way = if random.happens(128) {
-            Way::Sticky { one_in: 2 << random.below(7) }
-        } else {
-            let log2 = POINTS_LOG2.0 + random.below(POINTS_LOG2.1 - POINTS_LOG2.0 + 1);
-            let count = 1 + random.below(CHANGES);
-            let changes = (0..count).map(|_| random.below(1 << log2)).collect();
-            Way::Ranked { ranks: Vec::new(), changes, lowest: u64::MAX / 2 }
+        let way = match random.below(3) {
+            0 => Way::Sticky { one_in: 2 << random.below(7) },
+            1 => Way::Sleepy { one_in: 8 << random.below(5), until: vec![0; TASKS] },
+            _ => {
+                let log2 = POINTS_LOG2.0 + random.below(POINTS_LOG2.1 - POINTS_LOG2.0 + 1);
+                let count = 1 + random.below(CHANGES);
+                let changes = (0..count).map(|_| random.below(1 << log2)).collect();
+                Way::Ranked { ranks: Vec::new(), changes, lowest: u64::MAX / 2 }
+            }
         };
         Self { random, way, points: 0, begun: false }
     }
@@ -80,6 +87,22 @@ impl Scheduler for Seeded {
                 ranks[usize::from(id)] = *lowest;
             }
             return runnable.iter().map(|task| task.id()).max_by_key(|&id| ranks[usize::from(id)]);
+        }
+        if let Way::Sleepy { one_in, until } = &mut self.way {
+            let now = self.points;
+            if let Some(id) = goes_on {
+                if is_waiting || self.random.below(*one_in) == 0 {
+                    until[usize::from(id)] = now + (4 << self.random.below(8));
+                } else if !(until.contains(&now) && self.random.happens(128)) {
+                    return Some(id);
+                }
+            }
+            // Whoever woke last; all sleep: whoever wakes first.
+            let ids = runnable.iter().map(|task| task.id());
+            let awake = ids.clone().filter(|&id| until[usize::from(id)] <= now);
+            return awake
+                .max_by_key(|&id| until[usize::from(id)])
+                .or_else(|| ids.min_by_key(|&id| until[usize::from(id)]));
         }
         let Way::Sticky { one_in } = self.way else { return None };
         match goes_on {

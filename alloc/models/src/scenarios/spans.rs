@@ -207,7 +207,7 @@ fn straight() -> Vec<Task> {
 /// one there.
 fn pop_and_push() -> Vec<Task> {
     let mut hand = Hand::default();
-    (0..8).for_each(|_| hand.alloc(BIG));
+    (0..20).for_each(|_| hand.alloc(BIG));
     for (i, block) in hands::held().into_iter().enumerate() {
         if i.is_multiple_of(2) {
             hands::free(block);
