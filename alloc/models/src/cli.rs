@@ -1,9 +1,9 @@
 //! The command: which scenarios, how many executions, from which seed.
 
+use crate::random::Random;
 use crate::reliability;
 use crate::run::{self, Fact, Outcome, Scenario};
 use crate::scenarios;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -52,9 +52,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> 
 
 /// The quick form's first seed: the same at each run, another for each scenario.
 fn seed_of(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish() >> 32
+    let step = |seed: u64, byte: u8| Random::new(seed ^ u64::from(byte)).next();
+    name.bytes().fold(0, step) >> 32
 }
 
 pub(crate) fn main() -> ExitCode {

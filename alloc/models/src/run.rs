@@ -14,8 +14,9 @@ use crate::judge;
 use crate::schedule::Seeded;
 use crate::world::{self, EVENTS, Setting};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a task does.
 pub(crate) type Task = Box<dyn FnOnce() + Send>;
