@@ -7,6 +7,9 @@
 //!                        └► heap::get ► once: atfork, atexit(report) ─► heap
 //! ```
 //!
+//! A face may define `cidalloc_before_start`, which is then called before there is a heap: the C
+//! functions look there whether the process is theirs to serve.
+//!
 //! [`crate::heap`] knows nothing of forks and statistics; what must be known of all stands here.
 
 use crate::fork;
@@ -29,8 +32,32 @@ pub fn heap() -> Result<&'static Heap, OutOfMemory> {
     }
 }
 
+/// Calls `cidalloc_before_start`, where the program has it.
+#[allow(unsafe_code)]
+fn before_start() {
+    let hook: *const ();
+    // SAFETY: loads the GOT entry of a weak symbol: its address, or null.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(".weak cidalloc_before_start",
+             "mov {}, qword ptr [rip + cidalloc_before_start@GOTPCREL]",
+             out(reg) hook, options(nostack, pure, readonly, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(".weak cidalloc_before_start",
+             "adrp {0}, :got:cidalloc_before_start",
+             "ldr {0}, [{0}, :got_lo12:cidalloc_before_start]",
+             out(reg) hook, options(nostack, pure, readonly, preserves_flags));
+    }
+    if !hook.is_null() {
+        // SAFETY: what has this name is a function of a face of this crate, of this type.
+        let hook: extern "C" fn() = unsafe { core::mem::transmute(hook) };
+        hook();
+    }
+}
+
 #[cold]
 fn first() -> Result<&'static Heap, OutOfMemory> {
+    before_start();
     let heap = heap::get()?;
     // Set first: what registers may allocate, and comes by here again.
     if !PREPARED.swap(true, Relaxed) {

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -60,7 +61,22 @@ impl Compiler {
 /// If the compiler rejects the source.
 #[must_use]
 pub fn compile_c(source: &str) -> Option<PathBuf> {
-    compile(source, Compiler::C)
+    compile(source, Compiler::C, &[])
+}
+
+/// As [`compile_c`], with more `arguments`; none where the compiler does not take them, or has not
+/// the libraries that they ask for.
+///
+/// # Panics
+/// As [`compile_c`].
+#[must_use]
+pub fn compile_c_with(source: &str, arguments: &[&str]) -> Option<PathBuf> {
+    if works(Compiler::C) && !takes(Compiler::C, arguments) {
+        let (name, arguments) = (Compiler::C.command(), arguments.join(" "));
+        crate::skip(source, &format!("{name} makes no program with {arguments}"));
+        return None;
+    }
+    compile(source, Compiler::C, arguments)
 }
 
 /// As [`compile_c`], for C++.
@@ -69,7 +85,7 @@ pub fn compile_c(source: &str) -> Option<PathBuf> {
 /// If the compiler rejects the source.
 #[must_use]
 pub fn compile_cxx(source: &str) -> Option<PathBuf> {
-    compile(source, Compiler::Cxx)
+    compile(source, Compiler::Cxx, &[])
 }
 
 /// As [`compile_cxx`], to a library that a program may load.
@@ -78,10 +94,10 @@ pub fn compile_cxx(source: &str) -> Option<PathBuf> {
 /// If the compiler rejects the source.
 #[must_use]
 pub fn compile_library(source: &str) -> Option<PathBuf> {
-    compile(source, Compiler::CxxLibrary)
+    compile(source, Compiler::CxxLibrary, &[])
 }
 
-fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
+fn compile(source: &str, compiler: Compiler, more: &[&str]) -> Option<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     if !works(compiler) {
         let name = compiler.command();
@@ -90,11 +106,12 @@ fn compile(source: &str, compiler: Compiler) -> Option<PathBuf> {
     }
     let mut built = BUILT.lock().expect("an earlier compilation failed");
     let built = built.get_or_insert_default();
-    if let Some(program) = built.get(source) {
+    let name = format!("{source} {}", more.join(" "));
+    if let Some(program) = built.get(&name) {
         return Some(program.clone());
     }
-    let program = build(&crate::tests_root().join(source), compiler);
-    built.insert(source.to_owned(), program.clone());
+    let program = build(&crate::tests_root().join(source), compiler, more);
+    built.insert(name, program.clone());
     Some(program)
 }
 
@@ -114,16 +131,30 @@ fn works(compiler: Compiler) -> bool {
     })
 }
 
-fn build(source: &Path, compiler: Compiler) -> PathBuf {
+/// Whether an empty program can be made with `arguments`.
+fn takes(compiler: Compiler, arguments: &[&str]) -> bool {
+    let mut probe = Command::new(compiler.command());
+    probe.args(["-x", "c", "-", "-o", "/dev/null"]).args(arguments);
+    probe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut probe) = probe.spawn() else { return false };
+    let source =
+        probe.stdin.take().map(|mut stdin| stdin.write_all(b"int main(void) { return 0; }"));
+    source.is_some_and(|written| written.is_ok())
+        && probe.wait().is_ok_and(|status| status.success())
+}
+
+fn build(source: &Path, compiler: Compiler, more: &[&str]) -> PathBuf {
     let headers = crate::tests_root().join("c");
     let stem = source.file_stem().and_then(OsStr::to_str).expect("a source has a name");
-    let program = crate::programs_root().join(format!("{stem}-{:016x}", key(source, compiler)));
+    let program =
+        crate::programs_root().join(format!("{stem}-{:016x}", key(source, compiler, more)));
     if program.exists() {
         return program;
     }
     let draft = program.with_extension(format!("{}.tmp", std::process::id()));
     let output = Command::new(compiler.command())
         .args(compiler.arguments())
+        .args(more)
         .arg("-I")
         .arg(&headers)
         .arg(source)
@@ -145,7 +176,7 @@ fn build(source: &Path, compiler: Compiler) -> PathBuf {
 }
 
 /// FNV-1a over all that the program is made from.
-fn key(source: &Path, compiler: Compiler) -> u64 {
+fn key(source: &Path, compiler: Compiler, more: &[&str]) -> u64 {
     let mut inputs = vec![source.to_path_buf()];
     let headers = crate::tests_root().join("c");
     let entries = std::fs::read_dir(&headers)
@@ -154,6 +185,7 @@ fn key(source: &Path, compiler: Compiler) -> u64 {
     inputs.sort();
     let mut text = compiler.command().into_bytes();
     text.extend(compiler.arguments().concat().bytes());
+    text.extend(more.concat().bytes());
     for input in inputs {
         text.extend(std::fs::read(&input).unwrap_or_else(|e| panic!("cannot read {input:?}: {e}")));
     }

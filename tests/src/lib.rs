@@ -35,7 +35,7 @@ pub mod subject;
 pub mod trace;
 
 pub use child::{Limits, Output, assert_aborted, passes, passes_with, run_preloaded};
-pub use compile::{Compiler, compile_c, compile_cxx};
+pub use compile::{Compiler, compile_c, compile_c_with, compile_cxx};
 pub use subject::{Subject, preload_library, subject};
 
 use std::io::Write;

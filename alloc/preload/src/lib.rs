@@ -10,6 +10,7 @@
 //!  cxx.rs         operator delete, operator delete[] (twelve forms; new is libstdc++'s)
 //!  libc_names.rs  __libc_malloc and glibc's other second names
 //!  replaced.rs    which of these the program has itself
+//!  sanitizers.rs  programs that cannot have the library
 //! ```
 //!
 //! These are all; no other symbol leaves the library. Each is thread-safe.
@@ -47,6 +48,7 @@ pub mod family;
 pub mod info;
 pub mod libc_names;
 mod replaced;
+mod sanitizers;
 pub mod sized;
 
 use cidalloc::check::die;

@@ -43,6 +43,38 @@ macro_rules! resolved {
 }
 pub(crate) use resolved;
 
+/// As [`resolved`], of a name that there need not be: 0 then.
+macro_rules! resolved_if_any {
+    ($name:ident) => {{
+        let address: usize;
+        // SAFETY: as above; the loader leaves 0 where a weak name is nowhere.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            core::arch::asm!(
+                concat!(".weak ", stringify!($name)),
+                concat!("mov {}, qword ptr [rip + ", stringify!($name), "@GOTPCREL]"),
+                out(reg) address,
+                options(nostack, preserves_flags, pure, readonly)
+            );
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!(
+                concat!(".weak ", stringify!($name)),
+                concat!("adrp {0}, :got:", stringify!($name)),
+                concat!("ldr {0}, [{0}, :got_lo12:", stringify!($name), "]"),
+                out(reg) address,
+                options(nostack, preserves_flags, pure, readonly)
+            );
+        }
+        address
+    }};
+}
+pub(crate) use resolved_if_any;
+
+/// Whether `malloc` means the one of this library in this process.
+pub(crate) fn is_malloc() -> bool {
+    own_image().contains(&resolved!(malloc))
+}
+
 /// Whether every name that one of our functions goes to is ours.
 #[inline(always)]
 pub(crate) fn all_ours() -> bool {
