@@ -22,6 +22,7 @@ use cidalloc_tests::{reliability, skip, subject};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Steps of a sequence, at most.
 const LONGEST: usize = 120;
@@ -83,6 +84,13 @@ fn shorter(
     (steps, why)
 }
 
+/// The right to run: one test's at a time, since a child of `fork` would find locks held that
+/// another test's thread holds at that moment: the loader's, the standard library's.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn config(cases: u32) -> Config {
     Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() }
 }
@@ -125,16 +133,19 @@ fn library() -> Option<Loaded> {
 
 #[test]
 fn every_block_is_disjoint_aligned_and_keeps_what_it_holds() {
+    let _turn = turn();
     hold("functions of the crate", &Direct);
 }
 
 #[test]
 fn every_block_of_a_layout_is_disjoint_aligned_and_keeps_what_it_holds() {
+    let _turn = turn();
     hold("GlobalAlloc", &Rust);
 }
 
 #[test]
 fn every_block_of_the_c_functions_is_disjoint_aligned_and_keeps_what_it_holds() {
+    let _turn = turn();
     if let Some(library) = library() {
         hold("C functions", &library);
     }
@@ -143,6 +154,7 @@ fn every_block_of_the_c_functions_is_disjoint_aligned_and_keeps_what_it_holds() 
 /// What the fuzzer found worth keeping, without the fuzzer.
 #[test]
 fn sequences_that_reach_every_known_corner_hold() {
+    let _turn = turn();
     let (mut done, mut files) = (Done::default(), 0);
     for (path, bytes) in corpus::files() {
         let (face, script) = input(&bytes);
@@ -170,11 +182,13 @@ proptest! {
 
     #[test]
     fn steps_survive_their_way_through_bytes(steps in strategy::steps(LONGEST)) {
+        let _turn = turn();
         prop_assert_eq!(decode(&encode(&steps)), steps);
     }
 
     #[test]
     fn any_bytes_mean_steps_that_mean_themselves(bytes in prop::collection::vec(any::<u8>(), 0..900)) {
+        let _turn = turn();
         let steps: Vec<Step> = decode(&bytes);
         prop_assert_eq!(decode(&encode(&steps)), steps);
     }
