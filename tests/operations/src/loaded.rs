@@ -11,6 +11,12 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// glibc's alone; who links musl statically loads no library anyway.
+#[cfg(target_env = "gnu")]
+const OWN_NAMES_FIRST: c_int = libc::RTLD_DEEPBIND;
+#[cfg(not(target_env = "gnu"))]
+const OWN_NAMES_FIRST: c_int = 0;
+
 type Block = *mut c_void;
 type Size = usize;
 
@@ -79,7 +85,7 @@ impl Loaded {
     /// Why it cannot be loaded, in one line.
     pub fn open(path: &Path) -> Result<Self, String> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
-        let flags = libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_DEEPBIND;
+        let flags = libc::RTLD_NOW | libc::RTLD_LOCAL | OWN_NAMES_FIRST;
         // SAFETY: the library's constructor starts its heap, and does nothing else.
         let library = unsafe { libc::dlopen(name.as_ptr(), flags) };
         if library.is_null() {
