@@ -14,7 +14,7 @@ use crate::check::{Misuse, die, misuse};
 use crate::config::{PAGE, SMALL_MAX};
 use crate::foreign;
 use crate::hardened::{self, canary, rings, state, zero};
-use crate::heap::Heap;
+use crate::heap::{self, Heap};
 use crate::ids::{PageId, SizeClass};
 use crate::large::{self, Block};
 use crate::os;
@@ -22,9 +22,9 @@ use crate::parts::Parts;
 use crate::quarantine;
 use crate::refill;
 use crate::section;
-use crate::size_class::{object_index, of_aligned};
+use crate::size_class::{is_object_start, object_index, of_aligned};
 use crate::start;
-use crate::trust::Trusted;
+use crate::trust::{Trusted, trust};
 use core::ptr::{null_mut, with_exposed_provenance_mut};
 
 /// What a caller says of the block that it frees.
@@ -55,28 +55,39 @@ fn marks(parts: Parts) -> usize {
 }
 
 /// `size` bytes at a multiple of `align`, a power of two; null with `ENOMEM` when memory ended.
+#[inline]
 #[must_use]
-pub fn alloc(size: usize, align: usize) -> Block {
-    const NOTHING: Block = Block { address: null_mut(), zeroed: false };
+pub fn alloc(size: usize, align: usize) -> *mut u8 {
     let parts = hardened::parts();
     let bytes = size.saturating_add(marks(parts));
     let class = if bytes <= SMALL_MAX { of_aligned(bytes, align.max(1)) } else { None };
-    let Ok(heap) = start::heap() else {
-        let _ = os::no_memory();
-        return NOTHING;
-    };
-    let Some(class) = class else {
-        return alloc_large(heap, parts, size, align);
+    let (Some(class), Some(heap)) = (class, heap::started()) else {
+        return alloc_block(size, align).address;
     };
     let popped = section::pop(heap, class);
     let object =
         if popped & 1 == 0 { with_exposed_provenance_mut(popped) } else { refill::refill(class) };
-    if object.is_null() {
-        return NOTHING;
+    if !object.is_null() {
+        // SAFETY: an object of this class that nobody else has.
+        unsafe { dress(parts, object, class.info().size as usize, size) };
     }
-    // SAFETY: an object of this class that nobody else has.
-    unsafe { dress(parts, object, class.info().size as usize, size) };
-    Block { address: object, zeroed: parts.has(Parts::ZERO) }
+    object
+}
+
+/// As [`alloc`], and whether the block reads as zero.
+#[cold]
+#[inline(never)]
+#[must_use]
+pub fn alloc_block(size: usize, align: usize) -> Block {
+    let parts = hardened::parts();
+    let small = size.saturating_add(marks(parts)) <= SMALL_MAX
+        && of_aligned(size + marks(parts), align.max(1)).is_some();
+    match start::heap() {
+        // It is started now.
+        Ok(_) if small => Block { address: alloc(size, align), zeroed: false },
+        Ok(heap) => alloc_large(heap, parts, size, align),
+        Err(_) => Block { address: os::no_memory(), zeroed: false },
+    }
 }
 
 /// Makes a free object of `size` bytes a live block of `asked` bytes.
@@ -125,6 +136,7 @@ unsafe fn dress_large(heap: &Heap, parts: Parts, page: PageId, asked: usize) {
 
 /// The bytes that the owner of the live block `what` at `address` asked for, or those of its class
 /// without canaries. Ends the process where a mark is broken.
+#[inline(always)]
 fn length(heap: &Heap, parts: Parts, what: Trusted, address: usize) -> usize {
     let block = with_exposed_provenance_mut::<u8>(address);
     match what {
@@ -181,8 +193,30 @@ pub fn usable_size(heap: &Heap, what: Trusted, address: usize) -> usize {
     length(heap, parts, what, address)
 }
 
-/// Takes back the block `what` at `address`, of which the caller said something. Keeps `errno`.
-pub fn free(heap: &Heap, what: Trusted, address: usize, said: Said) {
+/// Takes back the block at `address`, of which the caller said something. Keeps `errno`.
+pub fn free(address: usize, said: Said) {
+    if let Some(heap) = heap::started()
+        && let Some((entry, offset)) = heap.region.look_up(address)
+        && is_object_start(entry, offset)
+    {
+        return free_block(heap, Trusted::Small(SizeClass(entry as u8)), address, said);
+    }
+    free_other(address, said);
+}
+
+/// As [`free`], of what is no object: large blocks, null, and misuse.
+#[cold]
+#[inline(never)]
+fn free_other(address: usize, said: Said) {
+    match trust(address) {
+        Some((heap, what)) => free_block(heap, what, address, said),
+        None if address == 0 => {}
+        None => misuse(Misuse::Foreign, address),
+    }
+}
+
+#[inline(always)]
+fn free_block(heap: &Heap, what: Trusted, address: usize, said: Said) {
     let parts = hardened::parts();
     if parts.has(Parts::STATE) && !state::clear(address) {
         not_live(heap, what, address, Misuse::DoubleFree);
@@ -206,7 +240,7 @@ pub fn free(heap: &Heap, what: Trusted, address: usize, said: Said) {
 
 /// Ends the process where a sized free says what is not so. Without canaries the bytes that were
 /// asked for are not known, and only a size that the block cannot have had is seen.
-#[cold]
+#[inline(never)]
 fn compare(parts: Parts, said: Said, length: usize, address: usize) {
     let Said { size, align } = said;
     if !address.is_multiple_of(align.max(1)) {
@@ -222,6 +256,7 @@ fn compare(parts: Parts, said: Said, length: usize, address: usize) {
     }
 }
 
+#[inline(always)]
 fn free_small(heap: &Heap, parts: Parts, class: SizeClass, address: usize) {
     let size = class.info().size as usize;
     if parts.has(Parts::ZERO) {

@@ -95,21 +95,9 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass, size: usize, align:
 #[inline(never)]
 fn elsewhere_said(address: usize, size: Option<usize>, align: usize) {
     if hardened::is_on() {
-        return freed_carefully(address, Said { size, align });
+        return careful::free(address, Said { size, align });
     }
     elsewhere(address);
-}
-
-/// Takes back the block at `address` in the hardened mode.
-#[inline(never)]
-fn freed_carefully(address: usize, said: Said) {
-    if address == 0 {
-        return;
-    }
-    match trust(address) {
-        Some((heap, what)) => careful::free(heap, what, address, said),
-        None => misuse(Misuse::Foreign, address),
-    }
 }
 
 /// Objects without rseq, all objects where there are several nodes, null, large objects, objects
@@ -120,7 +108,7 @@ fn freed_carefully(address: usize, said: Said) {
 #[allow(unsafe_code)]
 fn elsewhere(address: usize) {
     if hardened::is_on() {
-        return freed_carefully(address, Said::NOTHING);
+        return careful::free(address, Said::NOTHING);
     }
     if address == 0 {
         return;

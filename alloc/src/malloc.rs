@@ -76,22 +76,21 @@ fn without_class(size: usize) -> *mut u8 {
 /// As [`elsewhere`], once it is known whether the mode is on.
 #[inline(never)]
 fn settled(size: usize) -> *mut u8 {
-    careful_if_on(size, MIN_ALIGN).map_or_else(|| elsewhere(size), |block| block.address)
+    carefully(size, MIN_ALIGN, elsewhere)
 }
 
-/// The block of the hardened mode; `None` when it is off.
+/// The block of the hardened mode, or `otherwise` where the start of the heap found it off.
 #[inline(always)]
-fn carefully(size: usize, align: usize) -> Option<Block> {
-    if hardened::may_be_on() { careful_if_on(size, align) } else { None }
-}
-
-#[inline(never)]
-fn careful_if_on(size: usize, align: usize) -> Option<Block> {
-    // Whether it is on, the heap's start finds out.
-    if !hardened::is_on() && start::heap().is_err() {
-        return Some(Block { address: os::no_memory(), zeroed: false });
+fn carefully(size: usize, align: usize, otherwise: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
+    if hardened::is_on() {
+        return careful::alloc(size, align);
     }
-    hardened::is_on().then(|| careful::alloc(size, align))
+    core::hint::cold_path();
+    match start::heap() {
+        Err(_) => os::no_memory(),
+        Ok(_) if hardened::is_on() => careful::alloc(size, align),
+        Ok(_) => otherwise(size),
+    }
 }
 
 #[inline(always)]
@@ -131,17 +130,21 @@ fn alloc_class(class: SizeClass, size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn class_elsewhere(class: SizeClass, size: usize, align: usize) -> *mut u8 {
-    match carefully(size, align) {
-        Some(block) => block.address,
-        None => pop_leased(class),
+    if hardened::may_be_on() {
+        return carefully(size, align, |_| pop_leased(class));
     }
+    pop_leased(class)
 }
 
 #[cold]
 fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
-    if let Some(block) = carefully(size, align) {
-        return block.address;
+    if hardened::may_be_on() {
+        return carefully(size, align, |size| large_aligned(size, align));
     }
+    large_aligned(size, align)
+}
+
+fn large_aligned(size: usize, align: usize) -> *mut u8 {
     // Blocks of more than one page's alignment are found inside larger runs, so both count.
     if size.checked_add(align).is_none_or(|sum| sum > isize::MAX as usize) {
         return os::no_memory();
@@ -152,10 +155,8 @@ fn alloc_large_aligned(size: usize, align: usize) -> *mut u8 {
 /// A large block, and whether it reads as zero.
 #[cold]
 fn large_zeroed(size: usize, align: usize) -> Block {
-    if let Some(block) = carefully(size, align) {
-        return block;
-    }
     match start::heap() {
+        Ok(_) if hardened::is_on() => careful::alloc_block(size, align),
         Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
             large::alloc(heap, size, align)
         }

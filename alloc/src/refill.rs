@@ -74,7 +74,7 @@ fn bring(shard: &Shard<'_>, class: SizeClass, want: usize) -> *mut u8 {
         let room = (want - brought).min(HAND_MAX);
         supply::collect(shard, class, &mut batch, room);
         if hardened::parts().has(Parts::RANDOM) {
-            random::shuffle(batch.as_mut_slice());
+            random::rotate(batch.as_mut_slice());
         }
         let mut rest = batch.as_slice();
         brought += rest.len();

@@ -19,9 +19,11 @@ pub fn below(bound: usize) -> usize {
     ((u128::from(number) * bound as u128) >> 64) as usize
 }
 
-/// Puts `objects` into an order that cannot be foretold.
-pub fn shuffle(objects: &mut [usize]) {
-    for last in (1..objects.len()).rev() {
-        objects.swap(last, below(last + 1));
+/// Makes one of `objects` the first that cannot be foretold. The others follow as they did: they
+/// are neighbours, and whoever uses them one after the other has them in its cache. The order in
+/// which they come back is another one (see [`super::rings::mix`]).
+pub fn rotate(objects: &mut [usize]) {
+    if !objects.is_empty() {
+        objects.rotate_left(below(objects.len()));
     }
 }
