@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use cidalloc::config::PAGE;
-use cidalloc::{free, malloc, realloc};
+use cidalloc::{free, hardened, malloc, realloc};
 use core::slice;
 
 #[test]
@@ -12,6 +12,10 @@ fn pages_left_by_a_moved_block_read_as_zero_to_the_last_byte() {
     unsafe {
         // A run that was written to its end, reused by a block that ends before it does.
         let first = malloc::alloc(run);
+        if hardened::is_on() {
+            println!("skipped: in the hardened mode a freed run is not the next one");
+            return free::free(first);
+        }
         let behind = malloc::alloc(PAGE);
         slice::from_raw_parts_mut(first, run).fill(0xff);
         free::free(first);

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use cidalloc::heap::{self, Source};
-use cidalloc::{free, malloc, size_class, stats::Snapshot};
+use cidalloc::{free, hardened, malloc, size_class, stats::Snapshot};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -31,6 +31,10 @@ fn classes_that_nobody_uses_any_more_leave_the_shard_and_its_spans() {
     let heap = heap::started().expect("it was used");
     if heap.source == Source::None {
         println!("skipped: without cids there are no shards that could cache");
+        return;
+    }
+    if hardened::is_on() {
+        println!("skipped: in the hardened mode some of them wait on");
         return;
     }
     let (cached, spans) = totals(OLD);

@@ -13,12 +13,14 @@ mod seccomp;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-const CALLS: [(&str, i64); 3] = [
+const CALLS: [(&str, i64); 4] = [
     ("rseq", libc::SYS_rseq),
     ("membarrier", libc::SYS_membarrier),
     ("sched_getaffinity", libc::SYS_sched_getaffinity),
+    ("madvise", libc::SYS_madvise),
 ];
-const ERRORS: [(&str, i32); 2] = [("ENOSYS", libc::ENOSYS), ("EPERM", libc::EPERM)];
+const ERRORS: [(&str, i32); 3] =
+    [("ENOSYS", libc::ENOSYS), ("EPERM", libc::EPERM), ("EINVAL", libc::EINVAL)];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
