@@ -52,6 +52,8 @@ runs::runs! {
     blocks_keep_what_they_hold_without_cids: 4 "signals,trim" ["CIDALLOC_CID" = "none"];
     blocks_keep_what_they_hold_where_we_register_threads: 16 "signals,trim"
         ["GLIBC_TUNABLES" = "glibc.pthread.rseq=0"];
+    blocks_keep_what_they_hold_in_the_hardened_mode: 16 "signals,fork,churn,trim"
+        ["CIDALLOC_HARDENED" = "1"];
     blocks_keep_what_they_hold_when_everything_happens: 64 "signals,fork,churn,trim"
         ["CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_DECAY_MS" = "1" "CIDALLOC_CACHE_BYTES_MAX" = "64k"];
 }
