@@ -37,6 +37,8 @@ mod worker;
 mod blocks;
 #[path = "../stress/parent.rs"]
 mod parent;
+#[path = "../stress/runs.rs"]
+mod runs;
 #[path = "../stress/signals.rs"]
 #[allow(dead_code, reason = "shared with the stress test")]
 mod signals;
@@ -50,7 +52,7 @@ fn worker() {
     engine::run();
 }
 
-parent::runs! {
+runs::runs! {
     held_up_sections_lose_nothing_with_kernel_cids_on_one_cpu: 3 "one" ["CIDALLOC_CID" = "kernel"];
     held_up_sections_lose_nothing_with_kernel_cids_on_many_cpus: 3 "many" ["CIDALLOC_CID" = "kernel"];
     held_up_sections_lose_nothing_with_cpu_numbers_on_one_cpu: 3 "one" ["CIDALLOC_CID" = "cpu"];
