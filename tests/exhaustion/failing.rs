@@ -28,6 +28,8 @@ const OF_EACH_KIND: usize = 5;
 /// Address space that blocks of all sizes lie in may be so much more than when nothing fails: where
 /// free pages are lost, or those of a refused block, the next ones come from behind.
 const MORE_EXTENT: u64 = 48 << 20;
+/// Reports are cut to tenths of their units.
+const SLACK: u64 = 1 << 20;
 
 /// The program, and how its process is set up.
 struct Setting {
@@ -60,10 +62,13 @@ impl Setting {
             run.calls.len(),
             run.calls.last()
         );
-        let pages = kept_pages(&said);
-        assert!(pages.len() == 2 && pages[0] == pages[1], "{}: pages {pages:?}\n{said}", what());
+        let pages: Vec<_> = said.split("cidalloc: statistics").skip(1).map(Pages::of).collect();
+        let [begin, end] = pages[..] else { panic!("{}: not two reports\n{said}", what()) };
+        assert_eq!(begin.in_use, end.in_use, "{}: pages in use, as the beginning\n{said}", what());
         let (extent, most) = (number(&said, "extent "), self.extent + MORE_EXTENT);
         assert!(extent <= most, "{}: blocks lie in {extent} bytes, not {most}", what());
+        let known = end.in_use + end.free + SLACK;
+        assert!(extent <= known, "{}: of {extent} bytes {known} are known\n{said}", what());
         (run.failed, number(&said, "refused "))
     }
 }
@@ -74,13 +79,36 @@ fn number(said: &str, key: &str) -> u64 {
     found.unwrap_or_else(|| panic!("the program does not say `{key}`: {said}"))
 }
 
-/// What each of the program's reports says of pages that are in use by spans and large objects.
-fn kept_pages(said: &str) -> Vec<String> {
-    let tables = said.split("[nodes]\n").skip(1);
-    tables
-        .filter_map(|table| table.lines().nth(1))
-        .map(|row| row[12..24].trim().to_owned())
-        .collect()
+/// What a report of the library says of its pages, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Pages {
+    /// Spans and large objects.
+    in_use: u64,
+    free: u64,
+}
+
+impl Pages {
+    fn of(report: &str) -> Self {
+        let line = |start: &str| report.lines().find_map(|line| line.strip_prefix(start));
+        let free = ["free_dirty ", "free_clean "].map(|key| size(line(key).expect("its line")));
+        // After the node's number and its shards.
+        let row = report.split("[nodes]\n").nth(1).and_then(|table| table.lines().nth(1));
+        Self { in_use: size(&row.expect("a node")[12..]), free: free.iter().sum() }
+    }
+}
+
+/// `87.9 MiB …` in bytes.
+fn size(text: &str) -> u64 {
+    let mut words = text.split_ascii_whitespace();
+    let number: f64 = words.next().and_then(|word| word.parse().ok()).expect("a number");
+    let shift = match words.next() {
+        Some("B") => 0,
+        Some("KiB") => 10,
+        Some("MiB") => 20,
+        Some("GiB") => 30,
+        unit => panic!("a unit {unit:?} of bytes"),
+    };
+    (number * f64::from(1u32 << shift)) as u64
 }
 
 /// Numbers of system calls, by name, as far as the library makes them.
