@@ -132,6 +132,8 @@ fn name(call: u64) -> String {
         ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
         ("futex", libc::SYS_futex),
         ("getcpu", libc::SYS_getcpu),
+        ("getpid", libc::SYS_getpid),
+        ("gettid", libc::SYS_gettid),
         ("mbind", libc::SYS_mbind),
     ];
     let found = known.iter().find(|(_, number)| number.cast_unsigned() == call);
