@@ -15,7 +15,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// A number below `bound`, which is more than 0.
 #[must_use]
 pub fn below(bound: usize) -> usize {
-    let number = keyed(COUNT.fetch_add(0x1000_0000_1, Relaxed));
+    let number = keyed(COUNT.fetch_add(0x1_0000_0001, Relaxed));
     ((u128::from(number) * bound as u128) >> 64) as usize
 }
 
