@@ -101,7 +101,7 @@ static LAST: AtomicU32 = AtomicU32::new(0);
 static FREE: AtomicU64 = AtomicU64::new(0);
 /// With so many records, owners that are no more are looked for before there is another one.
 static LOOK_AT: AtomicU32 = AtomicU32::new(LOOK_FIRST);
-const LOOK_FIRST: u32 = 64;
+const LOOK_FIRST: u32 = if cfg!(cidalloc_model) { 2 } else { 64 };
 
 impl Record {
     /// Its number, from 1.

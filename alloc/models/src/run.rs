@@ -34,11 +34,12 @@ pub(crate) enum Fact {
     Evictions,
     Transfers,
     Without,
+    Buried,
     PurgedBytes,
     Homeward,
 }
 
-const FACTS: [(Fact, &str); 12] = [
+const FACTS: [(Fact, &str); 13] = [
     (Fact::Executions, "executions"),
     (Fact::Points, "points"),
     (Fact::Aborts, "aborted sections"),
@@ -49,6 +50,7 @@ const FACTS: [(Fact, &str); 12] = [
     (Fact::Evictions, "take-overs"),
     (Fact::Transfers, "transfers"),
     (Fact::Without, "operations without a cid"),
+    (Fact::Buried, "dead threads found"),
     (Fact::PurgedBytes, "bytes purged"),
     (Fact::Homeward, "objects sent to their node"),
 ];

@@ -94,6 +94,9 @@ struct State {
     setting: Setting,
     places: [(u32, u32); TASKS],
     sections: [Section; TASKS],
+    /// How many threads each task was before.
+    lives: [i32; TASKS],
+    vanished: u64,
     now_ms: u64,
     fences_left: u32,
 }
@@ -152,7 +155,16 @@ pub(crate) fn begin(setting: Setting, seed: u64) {
         Fences::Nobody => 0,
     };
     let sections = [Section::None; TASKS];
-    let state = State { random, setting, places, sections, now_ms: 1 << 20, fences_left };
+    let state = State {
+        random,
+        setting,
+        places,
+        sections,
+        lives: [0; TASKS],
+        vanished: 0,
+        now_ms: 1 << 20,
+        fences_left,
+    };
     STATE.set(Some(state));
     model::enter(&THE_WORLD);
 }
@@ -203,6 +215,22 @@ pub(crate) fn pass(ms: u64) {
 /// The task goes on as a thread that has not used the heap yet.
 pub(crate) fn reborn() {
     LEASES[me()].store(core::ptr::null_mut(), Relaxed);
+}
+
+/// The task's thread ends without a word; the task goes on as another one.
+pub(crate) fn vanish() {
+    let me = me();
+    let had_lease = !LEASES[me].load(Relaxed).is_null();
+    with(|state| {
+        state.lives[me] += 1;
+        state.vanished += u64::from(had_lease);
+    });
+    reborn();
+}
+
+/// Threads with leases that ended without a word.
+pub(crate) fn vanished() -> u64 {
+    with(|state| state.vanished)
 }
 
 /// The leases that tasks have, or null.
@@ -266,6 +294,17 @@ impl World for Modelled {
 
     fn thread(&self) -> usize {
         (me() + 1) * 64
+    }
+
+    fn id(&self) -> i32 {
+        let me = me();
+        1 + me as i32 + TASKS as i32 * with(|state| state.lives[me])
+    }
+
+    fn is_gone(&self, id: i32) -> bool {
+        self.point();
+        let (task, life) = ((id - 1) % TASKS as i32, (id - 1) / TASKS as i32);
+        with(|state| state.lives[task as usize] != life)
     }
 
     fn lease(&self) -> &'static AtomicPtr<Lease> {

@@ -30,6 +30,21 @@ pub fn current_node() -> usize {
     node as usize
 }
 
+/// Number of the calling thread.
+#[must_use]
+pub fn thread_id() -> i32 {
+    // SAFETY: gettid reads a number.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Whether the kernel says that `process`, which is the calling one, has no thread `thread`.
+#[must_use]
+pub fn is_thread_gone(process: i32, thread: i32) -> bool {
+    // SAFETY: signal 0 is none.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    result == -1 && super::errno() == libc::ESRCH
+}
+
 /// Milliseconds of a clock that runs since boot, at the resolution of the kernel's tick.
 #[must_use]
 pub fn now_ms() -> u64 {

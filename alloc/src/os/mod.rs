@@ -25,8 +25,8 @@ pub use access::{forbid, install_guard, random, remove_guard};
 use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
 pub use host::{
-    SignalsBlocked, allowed_cpus, current_node, futex_wait, futex_wake, now_ms, possible_cpus,
-    possible_nodes, yield_now,
+    SignalsBlocked, allowed_cpus, current_node, futex_wait, futex_wake, is_thread_gone, now_ms,
+    possible_cpus, possible_nodes, thread_id, yield_now,
 };
 
 /// The system has no more memory, address space or mappings for us.
@@ -199,21 +199,6 @@ pub fn close(fd: i32) {
 pub fn process_id() -> i32 {
     // SAFETY: getpid reads a number.
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
-}
-
-/// Number of the calling thread.
-#[must_use]
-pub fn thread_id() -> i32 {
-    // SAFETY: gettid reads a number.
-    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
-}
-
-/// Whether the kernel says that `process`, which is the calling one, has no thread `thread`.
-#[must_use]
-pub fn is_thread_gone(process: i32, thread: i32) -> bool {
-    // SAFETY: signal 0 is none.
-    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
-    result == -1 && errno() == libc::ESRCH
 }
 
 /// Ends the process by `SIGABRT`.

@@ -28,6 +28,18 @@ pub fn current_node() -> usize {
     world().node()
 }
 
+/// Number of the task's thread.
+#[must_use]
+pub fn thread_id() -> i32 {
+    world().id()
+}
+
+/// Whether there is no thread `thread`.
+#[must_use]
+pub fn is_thread_gone(_process: i32, thread: i32) -> bool {
+    world().is_gone(thread)
+}
+
 /// The world's time.
 #[must_use]
 pub fn now_ms() -> u64 {

@@ -37,6 +37,10 @@ pub trait World: Sync {
     fn fails_for_no_reason(&self) -> bool;
     /// What tells the task from others, as thread pointers do: a multiple of 64 other than 0.
     fn thread(&self) -> usize;
+    /// Number of the task's thread, as the kernel's are.
+    fn id(&self) -> i32;
+    /// Whether there is no thread `id` any more.
+    fn is_gone(&self, id: i32) -> bool;
     /// The task's word for its lease.
     fn lease(&self) -> &'static AtomicPtr<Lease>;
 

@@ -50,6 +50,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         reaches: &[Fact::Evictions],
     },
     Scenario {
+        name: "threads_that_vanish_are_buried_once",
+        fault: "threads end without a word, and several others find that out at once",
+        setting: TWO,
+        executions: 400,
+        tasks: vanish,
+        reaches: &[Fact::Evictions, Fact::Buried],
+    },
+    Scenario {
         name: "a_leased_shard_is_drained_while_its_holder_comes_back",
         fault: "a shard is drained while its holder enters an operation",
         setting: Setting { allowed: 3, ..TWO },
@@ -113,6 +121,18 @@ fn end() -> Vec<Task> {
         maintenance::trim(heap::started().expect("started by task 0"));
         steps();
     }])
+}
+
+fn vanish() -> Vec<Task> {
+    fn lives() {
+        for _ in 0..4 {
+            let mut hand = Hand::default();
+            (0..3).for_each(|_| hand.anything(&[BIG]));
+            hand.free_all();
+            world::vanish();
+        }
+    }
+    tasks([lives, lives, steps])
 }
 
 /// Leaves free objects in queued spans of task 1's shard, which is task 0's until it ends.
