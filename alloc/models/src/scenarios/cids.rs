@@ -4,7 +4,7 @@ use super::tasks;
 use crate::run::{Scenario, Task};
 use crate::world::{self, Setting};
 use cidalloc::cid_set::{CidSet, Policy};
-use cidalloc::records;
+use cidalloc::records::{self, Record};
 use core::cell::RefCell;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -50,6 +50,11 @@ fn forget(number: u32) {
     TAKEN.with_borrow_mut(|taken| taken.retain(|&other| other != number));
 }
 
+fn give_back(record: &Record) {
+    forget(record.number());
+    records::give_back(record);
+}
+
 fn reuse_records() -> Vec<Task> {
     let first: Vec<_> = (0..4).map(|_| records::take().expect("there is memory")).collect();
     first.into_iter().for_each(records::give_back);
@@ -62,10 +67,10 @@ fn reuse_records() -> Vec<Task> {
                 mine.push(record);
             } else {
                 let record = mine.swap_remove(world::random(mine.len()));
-                forget(record.number());
-                records::give_back(record);
+                give_back(record);
             }
         }
+        mine.into_iter().for_each(give_back);
     }
     tasks([take_and_give, take_and_give, take_and_give])
 }
