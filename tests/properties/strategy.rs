@@ -12,6 +12,7 @@ fn size() -> impl Strategy<Value = usize> {
     prop_oneof![
         8 => 1..600usize,
         2 => Just(0usize),
+        6 => 600..4200usize,
         4 => 1..SMALL_MAX,
         6 => (1..CLASSES, 0..3usize).prop_map(move |(c, d)| class(c) + d - 1),
         2 => near(SMALL_MAX),
@@ -61,6 +62,21 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Later),
         1 => Just(Op::Exit),
     ]
+}
+
+/// Each class, below, at and above its size, by every way to a block of a class.
+pub(crate) fn edges() -> Vec<Step> {
+    let mut ops = Vec::new();
+    for class in 1..CLASSES {
+        let edge = CLASS[class].size as usize;
+        for size in edge - 1..=edge + 1 {
+            ops.extend([Op::Malloc { size }, Op::Calloc { count: 1, size }]);
+            ops.extend((0..=16).map(|shift| Op::Aligned { form: Form::C11, shift, size }));
+            ops.push(Op::Realloc { pick: 3, size });
+        }
+        ops.push(Op::FreeEach { every: 1 });
+    }
+    ops.into_iter().map(|op| Step { thread: 0, op }).collect()
 }
 
 pub(crate) fn steps(longest: usize) -> impl Strategy<Value = Vec<Step>> {
