@@ -62,7 +62,7 @@ fn in_child(pipe: i32, sequence: impl FnOnce() -> Done) -> ! {
         libc::alarm(DEADLINE);
     }
     std::panic::set_hook(Box::new(|info| {
-        say(&info.payload_as_str().unwrap_or("a panic without a text").to_owned());
+        say(info.payload_as_str().unwrap_or("a panic without a text"));
         // SAFETY: ends the process at once: unwinding would run through a broken heap.
         unsafe { libc::_exit(1) }
     }));

@@ -67,8 +67,8 @@ fn op() -> impl Strategy<Value = Op> {
 /// Each class, below, at and above its size, by every way to a block of a class.
 pub(crate) fn edges() -> Vec<Step> {
     let mut ops = Vec::new();
-    for class in 1..CLASSES {
-        let edge = CLASS[class].size as usize;
+    for class in &CLASS[1..] {
+        let edge = class.size as usize;
         for size in edge - 1..=edge + 1 {
             ops.extend([Op::Malloc { size }, Op::Calloc { count: 1, size }]);
             ops.extend((0..=16).map(|shift| Op::Aligned { form: Form::C11, shift, size }));

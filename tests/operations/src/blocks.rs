@@ -48,7 +48,7 @@ impl Block {
 
     /// What the bytes from `begin` to `end` hold.
     fn pattern(&self, begin: usize, end: usize) -> &'static [u8] {
-        let at = (self.seed.wrapping_mul(0x9e37_79b9) ^ begin / END) % WHOLE;
+        let at = (self.seed.wrapping_mul(0x9e37_79b9) ^ (begin / END)) % WHOLE;
         &PATTERNS[at..][..end - begin]
     }
 

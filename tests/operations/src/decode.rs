@@ -97,7 +97,7 @@ impl Bytes<'_> {
 /// Alignments up to 4 MiB can be had; from 2⁴⁶ on they are refused. Between the two they mostly
 /// measure how much memory the machine has.
 fn shift(n: u8) -> u8 {
-    if n <= 22 { n } else { n.max(46).min(63) }
+    if n <= 22 { n } else { n.clamp(46, 63) }
 }
 
 /// What a fuzzer's input means: a face of this process's heap, and what is played on it.
