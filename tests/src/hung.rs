@@ -15,12 +15,17 @@ pub fn look(group: u32) -> String {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
         if group_of(process) == Some(group) {
-            _ = writeln!(said, "process {process}:");
-            threads(process, &mut said);
-            said.push_str(&backtraces(process));
+            look_at(process, &mut said);
         }
     }
     said
+}
+
+/// Looks at one process, and adds to `said`.
+pub fn look_at(process: u32, said: &mut String) {
+    _ = writeln!(said, "process {process}:");
+    threads(process, said);
+    said.push_str(&backtraces(process));
 }
 
 /// The fifth field of `stat`, the third after the name, which may hold anything.

@@ -26,16 +26,17 @@ pub(crate) const COLUMNS: [&str; 13] = [
 /// The numbers of [`COLUMNS`].
 pub(crate) type Sample = [f64; COLUMNS.len()];
 
-/// Takes one. `census` is of an instant before, at which nobody else allocated either.
-pub(crate) fn take(heap: &Heap, census: &Census) -> Sample {
+/// Takes one. `census` is of an instant before, at which nobody else allocated either; `at_rest` is
+/// how many threads there are when nothing is done.
+pub(crate) fn take(heap: &Heap, census: &Census, at_rest: usize) -> Sample {
     give_back_what_libc_keeps();
-    // What is still on its way out is not there: threads are joined before they are gone.
-    let threads = (0..5000).map(|_| entries("/proc/self/task")).find(|&n| {
-        n <= 2 || {
-            std::thread::sleep(core::time::Duration::from_millis(2));
-            false
+    // Threads are joined before they are gone: what is on its way out is waited for.
+    for _ in 0..5000 {
+        if threads() <= at_rest {
+            break;
         }
-    });
+        std::thread::sleep(core::time::Duration::from_millis(2));
+    }
     let now = Snapshot::take(heap);
     let kib = |bytes: usize| (bytes / 1024) as f64;
     let lines = |path: &str| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
@@ -52,8 +53,13 @@ pub(crate) fn take(heap: &Heap, census: &Census) -> Sample {
         (now.shards_in_use + now.shards_drained) as f64,
         lines("/proc/self/maps") as f64,
         entries("/proc/self/fd") as f64,
-        threads.unwrap_or_else(|| entries("/proc/self/task")) as f64,
+        threads() as f64,
     ]
+}
+
+/// Threads of this process.
+pub(crate) fn threads() -> usize {
+    entries("/proc/self/task")
 }
 
 fn entries(folder: &str) -> usize {

@@ -14,6 +14,8 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `SOAK_SECONDS` | how long the leg is; at least [`ROUNDS_MIN`] rounds are made |
+//! | `SOAK_PHASE_MS` | how long a phase is; else two hundred of them are a leg |
+//! | `SOAK_NAME` | what the lines call the source |
 //! | `SOAK_TIMES` | so many times the threads of `PHASES` |
 //! | `SOAK_CSV` | the file to which each sample is added |
 //! | `STRESS_SEED` | where all randomness comes from |
@@ -28,8 +30,9 @@ mod signals;
 mod trend;
 
 use blocks::{Sizes, fail};
+use cidalloc_tests::hung;
 use core::fmt::Write as _;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use engine::Plan;
 use face::Direct;
@@ -76,9 +79,14 @@ fn column(name: &str) -> usize {
 fn leg() {
     engine::set_seed(engine::number("STRESS_SEED", 1));
     let length = Duration::from_secs(engine::number("SOAK_SECONDS", 60));
-    let source = std::env::var("CIDALLOC_CID").unwrap_or_else(|_| "auto".into());
+    // Where they are short, most of the time goes to the checks.
+    let phase_ms = (length.as_millis() as u64 / 200).max(500);
+    let ms = engine::number("SOAK_PHASE_MS", phase_ms);
+    let source = engine::variable("SOAK_NAME");
     let times = engine::number("SOAK_TIMES", 1);
     let mut csv = open(&engine::variable("SOAK_CSV"));
+    std::thread::spawn(watch);
+    let at_rest = sample::threads();
     let begin = Instant::now();
     let (heap, before) = engine::start(&Direct, true);
     let mut rounds: Vec<Vec<Sample>> = Vec::new();
@@ -87,13 +95,12 @@ fn leg() {
         let mut samples = Vec::new();
         for (number, &(threads, sizes, with)) in PHASES.iter().enumerate() {
             blocks::set_sizes(sizes);
-            // Two hundred phases in a leg, of at least half a second each.
-            let ms = (length.as_millis() as u64 / 200).max(500);
             let board = engine::board();
             let plan = Plan { threads: threads * times, ms, with };
             let (done, peak) = with_peak(|| engine::work(&Direct, heap, &plan, &board));
             let census = engine::finish(&Direct, heap, board, true, &before);
-            let sample = sample::take(heap, &census);
+            let sample = sample::take(heap, &census, at_rest);
+            PHASES_DONE.fetch_add(1, Relaxed);
             lives += done.lives.load(Relaxed);
             let mut line = format!(
                 "{:.0},{source},{},{number},{},{},{peak}",
@@ -119,6 +126,23 @@ fn leg() {
         }
     }
     judge(&rounds, &source, lives, operations);
+}
+
+/// Phases that have ended.
+static PHASES_DONE: AtomicU64 = AtomicU64::new(0);
+
+/// Ends a process that hangs, and says where it does: seconds are hours for the nicest of all.
+fn watch() {
+    const PATIENCE: Duration = Duration::from_secs(1800);
+    loop {
+        let before = PHASES_DONE.load(Relaxed);
+        std::thread::sleep(PATIENCE);
+        if PHASES_DONE.load(Relaxed) == before {
+            let mut said = String::new();
+            hung::look_at(std::process::id(), &mut said);
+            fail!("not one phase ended in {} s:\n{said}", PATIENCE.as_secs());
+        }
+    }
 }
 
 /// Runs `work`, and says how much memory the process had at most, looked at ten times a second.
@@ -219,7 +243,8 @@ fn a_leg_of_few_phases_comes_back() {
     for source in ["kernel", "emulated"] {
         let output = std::process::Command::new(&program)
             .args(["--exact", "leg", "--ignored", "--nocapture", "--test-threads=1"])
-            .envs([("SOAK_SECONDS", "1"), ("CIDALLOC_CID", source)])
+            .envs([("SOAK_SECONDS", "1"), ("SOAK_PHASE_MS", "20")])
+            .envs([("CIDALLOC_CID", source), ("SOAK_NAME", source)])
             .output()
             .expect("this program can be started");
         let said = String::from_utf8_lossy(&output.stdout);
