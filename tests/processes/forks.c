@@ -103,6 +103,19 @@ static __thread uint64_t handler_state;
 /* In a child that went back to what its handler interrupted: exchanges until it ends. */
 static int rounds_to_end = -1;
 
+/* Large blocks are made under the heap's locks, which the interrupted thread may hold. */
+static void use_large_blocks(uint64_t state) {
+    void *blocks[30];
+    for (unsigned i = 0; i < COUNT(blocks); i++) {
+        blocks[i] = malloc(40000 + state % 100000 * (i % 3));
+        CHECK(blocks[i] != NULL, "block %u in a handler", i);
+        fill(blocks[i], 64, state + i);
+    }
+    for (unsigned i = 0; i < COUNT(blocks); i++) {
+        CHECK_PATTERN(blocks[i], 64, state + i);
+        free(blocks[i]);
+    }
+}
 static void fork_in_handler(int number) {
     int kept_errno = errno;
     uint64_t state = handler_state = handler_state * 6364136223846793005u + 1442695040888963407u;
@@ -111,10 +124,12 @@ static void fork_in_handler(int number) {
     CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
         alarm(PATIENCE);
+        use_large_blocks(state);
         exchange(state | 1, 20);
         if (state >> 63) _exit(0);
         rounds_to_end = 40;
     } else {
+        use_large_blocks(state);
         exchange(state | 1, 20);
         expect_success(child, "child of a handler", handled);
         __atomic_fetch_add(&handled, 1, __ATOMIC_RELEASE);

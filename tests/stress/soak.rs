@@ -240,15 +240,13 @@ fn judge(rounds: &[Vec<Sample>], source: &str, lives: u64, operations: u64) {
 #[test]
 fn a_leg_of_few_phases_comes_back() {
     let program = std::env::current_exe().expect("the path of this program");
-    for source in ["kernel", "emulated"] {
-        let output = std::process::Command::new(&program)
-            .args(["--exact", "leg", "--ignored", "--nocapture", "--test-threads=1"])
-            .envs([("SOAK_SECONDS", "1"), ("SOAK_PHASE_MS", "20")])
-            .envs([("CIDALLOC_CID", source), ("SOAK_NAME", source)])
-            .output()
-            .expect("this program can be started");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(said.contains(&format!("ok: soak of {source}")), "{said}");
-    }
+    let output = std::process::Command::new(&program)
+        .args(["--exact", "leg", "--ignored", "--nocapture", "--test-threads=1"])
+        .envs([("SOAK_SECONDS", "1"), ("SOAK_PHASE_MS", "20")])
+        .envs([("CIDALLOC_CID", "emulated"), ("SOAK_NAME", "emulated")])
+        .output()
+        .expect("this program can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("ok: soak of emulated"), "{said}");
 }
