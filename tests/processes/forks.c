@@ -141,9 +141,20 @@ static void *be_interrupted(void *argument) {
     uint64_t state = (uintptr_t)argument * 11 + 1;
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         void *burst[150];
-        size_t size = random_size(&state, 12);
+        size_t size = random_size(&state, 12), large = 40000 + size % 100000;
         for (unsigned i = 0; i < COUNT(burst); i++) burst[i] = malloc(size);
         for (unsigned i = 0; i < COUNT(burst); i++) free(burst[i]);
+        for (unsigned i = 0; i < COUNT(burst); i++) {
+            burst[i % 5] = malloc(large + i);
+            CHECK(burst[i % 5] != NULL, "size %zu", large);
+            fill(burst[i % 5], 64, state + i);
+            /* What is freed lived beside four others. */
+            void *oldest = burst[(i + 1) % 5];
+            if (i < 4) continue;
+            CHECK_PATTERN(oldest, 64, state + i - 4);
+            free(oldest);
+        }
+        for (unsigned i = COUNT(burst) - 4; i < COUNT(burst); i++) free(burst[i % 5]);
         exchange(next_random(&state), 10);
         if (rounds_to_end >= 0 && rounds_to_end-- == 0) _exit(0);
     }
