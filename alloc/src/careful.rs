@@ -300,9 +300,9 @@ fn class_of(heap: &Heap, object: usize, address: usize, class: SizeClass) -> Siz
 }
 
 /// Makes the live block `what` at `address` one of `size` bytes where it is: true if it now is.
-/// `old` is what [`usable_size`] said of it.
+/// Its marks are whole, as [`usable_size`] found.
 #[must_use]
-pub fn resize(heap: &Heap, what: Trusted, address: usize, old: usize, size: usize) -> bool {
+pub fn resize(heap: &Heap, what: Trusted, address: usize, size: usize) -> bool {
     let parts = hardened::parts();
     let Some(bytes) = size.checked_add(marks(parts)) else {
         return false;
@@ -321,7 +321,7 @@ pub fn resize(heap: &Heap, what: Trusted, address: usize, old: usize, size: usiz
             true
         }
         Trusted::Large(page) => {
-            if bytes <= SMALL_MAX || old == 0 || !large::resize(heap, page, bytes) {
+            if bytes <= SMALL_MAX || !large::resize(heap, page, bytes) {
                 return false;
             }
             // SAFETY: the caller's live block, which now has room for the length and the marks.

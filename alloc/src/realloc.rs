@@ -70,7 +70,7 @@ unsafe fn moved(address: *mut u8, old: usize, size: usize) -> *mut u8 {
 #[allow(unsafe_code)]
 unsafe fn carefully(heap: &Heap, what: Trusted, address: *mut u8, size: usize) -> *mut u8 {
     let old = careful::usable_size(heap, what, address.addr());
-    if careful::resize(heap, what, address.addr(), old, size) {
+    if careful::resize(heap, what, address.addr(), size) {
         return address;
     }
     // SAFETY: the caller's block, of so many bytes.

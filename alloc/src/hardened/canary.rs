@@ -97,6 +97,12 @@ mod tests {
     #[repr(align(16))]
     struct Object([u8; 96]);
 
+    /// Exchanges bits of one byte.
+    fn flip(at: *mut u8, byte: usize, bits: u8) {
+        // SAFETY: within an object of the tests.
+        unsafe { at.add(byte).write(at.add(byte).read() ^ bits) };
+    }
+
     #[test]
     fn every_change_of_any_byte_behind_the_block_is_seen_where_marks_are() {
         for asked in 0..=88 {
@@ -108,12 +114,12 @@ mod tests {
                 assert_eq!(read(at, 96), Ok(asked));
             }
             let marked = (asked..(asked + 8).min(88)).chain(88..96);
-            for (byte, bit) in marked.flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
-                // SAFETY: as above.
-                unsafe {
-                    *at.add(byte) ^= 1 << bit;
-                    assert!(read(at, 96).is_err(), "{asked}: bit {bit} of byte {byte}");
-                    *at.add(byte) ^= 1 << bit;
+            for byte in marked {
+                for bit in 0..8 {
+                    flip(at, byte, 1 << bit);
+                    // SAFETY: as above.
+                    assert!(unsafe { read(at, 96) }.is_err(), "{asked}: bit {bit} of byte {byte}");
+                    flip(at, byte, 1 << bit);
                 }
             }
         }
@@ -125,11 +131,10 @@ mod tests {
             let mut object = Object([0; 96]);
             let at = object.0.as_mut_ptr();
             // SAFETY: as above.
-            unsafe {
-                write(at, 96, asked);
-                *at.add(asked) ^= 0xff;
-                assert_eq!(read(at, 96), Err(Broken(Some(asked))));
-            }
+            unsafe { write(at, 96, asked) };
+            flip(at, asked, 0xff);
+            // SAFETY: as above.
+            assert_eq!(unsafe { read(at, 96) }, Err(Broken(Some(asked))));
         }
     }
 }
