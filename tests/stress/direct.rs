@@ -51,6 +51,8 @@ runs::runs! {
         ["CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_DECAY_MS" = "1"];
     no_object_is_lost_in_the_hardened_mode: 16 "signals,fork,churn,trim"
         ["CIDALLOC_HARDENED" = "1" "CIDALLOC_DRAIN_MS" = "1" "CIDALLOC_CACHE_BYTES_MAX" = "64k"];
+    no_object_is_lost_in_the_hardened_mode_where_all_threads_share_a_ring: 4 "trim"
+        ["CIDALLOC_HARDENED" = "1" "CIDALLOC_CID" = "none"];
     no_object_is_lost_in_the_hardened_mode_with_emulated_cids: 16 "signals,fork,churn"
         ["CIDALLOC_HARDENED" = "1" "CIDALLOC_CID" = "emulated"];
     no_object_is_lost_when_everything_happens: 64 "signals,fork,churn,trim"
