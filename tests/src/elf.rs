@@ -11,8 +11,8 @@
 use object::elf;
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{
-    Architecture, LittleEndian, Object, ObjectSection, ObjectSymbol, RelocationFlags, SectionFlags,
-    SymbolKind,
+    Architecture, LittleEndian, Object, ObjectSection, ObjectSymbol, ObjectSymbolTable,
+    RelocationFlags, RelocationTarget, SectionFlags, SymbolKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -76,6 +76,8 @@ pub struct Image {
     functions: BTreeMap<String, Function>,
     /// Where functions begin, exported or not, and their names as in the file.
     symbols: BTreeMap<u64, String>,
+    /// Where the loader puts the addresses of other libraries' functions, by their names.
+    imports: BTreeMap<String, u64>,
     exports: BTreeSet<String>,
     needed: Vec<String>,
     flags: u64,
@@ -103,6 +105,7 @@ impl Image {
             relative: BTreeMap::new(),
             functions: BTreeMap::new(),
             symbols: BTreeMap::new(),
+            imports: BTreeMap::new(),
             exports: BTreeSet::new(),
             needed: Vec::new(),
             flags: 0,
@@ -133,6 +136,13 @@ impl Image {
             let RelocationFlags::Elf { r_type } = relocation.flags() else {
                 continue;
             };
+            if let RelocationTarget::Symbol(index) = relocation.target()
+                && let Ok(name) = file
+                    .dynamic_symbol_table()
+                    .map_or(Ok(""), |table| table.symbol_by_index(index)?.name())
+            {
+                image.imports.insert(name.to_owned(), address);
+            }
             let relative = match image.architecture {
                 Architecture::Aarch64 => elf::R_AARCH64_RELATIVE,
                 _ => elf::R_X86_64_RELATIVE,
@@ -214,6 +224,12 @@ impl Image {
     #[must_use]
     pub fn symbol_at(&self, address: u64) -> Option<&str> {
         self.symbols.range(..=address).next_back().map(|(_, name)| name.as_str())
+    }
+
+    /// Where the loader puts the address of the function `name` of another library.
+    #[must_use]
+    pub fn import(&self, name: &str) -> Option<u64> {
+        self.imports.get(name).copied()
     }
 
     /// Whether `address` is in a section of code.

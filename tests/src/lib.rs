@@ -21,7 +21,7 @@
 //! | `CIDALLOC_TEST_LIB` | path of the library to test instead of ours, or `none` for libc alone |
 //! | `CIDALLOC_TEST_SOURCE` | the source of cids that the surroundings force: see `tests/sources` |
 //! | `CIDALLOC_FORBID_SKIP` | `1`: what would be skipped fails |
-//! | `CIDALLOC_TEST_FULL` | `1`: the full form of what is done some hundred times otherwise |
+//! | `CIDALLOC_TEST_FULL` | `1`: the full form of what is done some hundred times, or in part, otherwise |
 //! | `CIDALLOC_BLESS` | `1`: golden files are rewritten instead of compared |
 
 pub mod child;

@@ -12,16 +12,20 @@ use super::{auxv, errno, protect};
 const MADV_GUARD_INSTALL: i32 = 102;
 const MADV_GUARD_REMOVE: i32 = 103;
 
+/// Times that the system is asked while it says that it cannot just now.
+const TRIES: u32 = 100;
+
 fn advise(addr: *mut u8, len: usize, advice: i32) -> bool {
-    loop {
+    for _ in 0..TRIES {
         // SAFETY: the callers' range, which nobody uses.
         if unsafe { libc::syscall(libc::SYS_madvise, addr, len, advice as usize) } == 0 {
             return true;
         }
         if errno() != libc::EINTR && errno() != libc::EAGAIN {
-            return false;
+            break;
         }
     }
+    false
 }
 
 /// Makes any access to a range end in a signal, and forgets what it holds, without a mapping of its

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   seccomp: every call of the program is a stop
-//!     └─ rip in the library, or the return address of libc's `syscall`?
+//!     └─ rip in the library, or in libc's `syscall` that returns to it?
 //!          no   goes on
 //!          yes  the n-th of them ─► does not happen, returns -ERROR     (orig_rax = -1)
 //!
@@ -15,6 +15,7 @@ use super::program::Program;
 use super::tracee::{
     Stop, Tracee, kill, memory_of, registers_of, request, set_registers_of, wait_for,
 };
+use crate::elf::Image;
 use core::ops::Range;
 use libc::{c_int, pid_t};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ use std::path::Path;
 const HOLD: u64 = 9_000_000;
 /// From here on it does.
 const GO: u64 = 9_000_001;
+
+/// Bytes of libc's function `syscall`, at most.
+const LENGTH_OF_SYSCALL: u64 = 64;
 
 /// Which of the library's calls fail: counted from 1, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ struct Observer<'a> {
     path: &'a Path,
     /// Where the library is, in all tasks: none of them executes another program.
     library: Option<Range<u64>>,
+    /// Where it keeps the address of libc's `syscall`, from its first byte on.
+    import: u64,
     /// The loader, which makes the first call. It calls for nobody else.
     loader: Range<u64>,
     failing: Failing,
@@ -82,6 +88,7 @@ pub fn observe(
     let mut observer = Observer {
         path: library,
         library: None,
+        import: Image::read(library).import("syscall").expect("the library calls the system"),
         loader: 0..0,
         failing,
         error,
@@ -172,9 +179,14 @@ impl Observer<'_> {
         let (Some(library), Some(memory)) = (&self.library, self.tasks.get(&pid)) else {
             return false;
         };
-        let mut word = [0; 8];
-        // Libc's `syscall` has no frame: what it returns to is on top of the stack.
-        let returns_to = memory.read_exact_at(&mut word, rsp).map(|()| u64::from_le_bytes(word));
-        library.contains(&rip) || returns_to.is_ok_and(|address| library.contains(&address))
+        let word = |address: u64| {
+            let mut bytes = [0; 8];
+            memory.read_exact_at(&mut bytes, address).map_or(0, |()| u64::from_le_bytes(bytes))
+        };
+        // It has no frame: what it returns to is on top of the stack. On that of others may lie
+        // whatever the library left there.
+        let syscall = word(library.start + self.import);
+        library.contains(&rip)
+            || (syscall..syscall + LENGTH_OF_SYSCALL).contains(&rip) && library.contains(&word(rsp))
     }
 }
