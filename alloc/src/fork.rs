@@ -105,10 +105,8 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     parent();
-    // A thread that forks from a handler above its own maintenance, or build, will go on with it.
-    if let Some(heap) = heap::started()
-        && maintenance::forget_others()
-    {
+    if let Some(heap) = heap::started() {
+        maintenance::forget_others();
         shard::forget_busy(heap);
     }
     leases::forget_others();

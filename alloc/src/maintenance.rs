@@ -41,13 +41,11 @@ pub fn drains() -> u64 {
 }
 
 /// In a child of `fork`: the maintainer is not here to end it, unless it is the thread that
-/// forked. True where that is not so.
-pub fn forget_others() -> bool {
-    let mine = MAINTAINER.load(Relaxed) == thread_pointer();
-    if !mine {
+/// forked, from a handler, and will go on with it.
+pub fn forget_others() {
+    if MAINTAINER.load(Relaxed) != thread_pointer() {
         MAINTAINER.store(0, Relaxed);
     }
-    !mine
 }
 
 /// Does what is due at `now_ms`.

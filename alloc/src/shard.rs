@@ -293,6 +293,11 @@ impl<'a> Shard<'a> {
             return false;
         };
         let state = self.heap.region.shard_state(id);
+        if state.load(Ordering::Relaxed) != READY {
+            return false;
+        }
+        // As in `build`: two would drain it in the child of a handler that forks.
+        let _signals = os::SignalsBlocked::new();
         if state.compare_exchange(READY, BUSY, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return false;
         }

@@ -70,7 +70,7 @@ cases! {
     handlers_may_come_at_each_instruction_of_an_exchange_of_cids: exchange
     threads_may_register_at_each_instruction_of_an_exchange_of_cids: exchange_beside_others
     handlers_may_come_at_each_instruction_while_the_cid_is_stopped: stopped
-    handlers_may_come_at_each_instruction_of_a_drain: drain
+    no_handler_comes_above_a_drain: drain
     handlers_may_fork_at_each_instruction_of_an_exchange_of_cids: exchange_and_fork
     handlers_may_fork_at_each_instruction_of_a_stop: stop_and_fork
     thread_whose_cid_is_stopped_for_a_while_ends_up_with_one: stopped_for_a_while
@@ -136,17 +136,29 @@ fn stopped() {
     assert_settled();
 }
 
+/// One that forked there would leave its child with a shard that two drain.
 fn drain() {
+    static HANDLERS: AtomicUsize = AtomicUsize::new(0);
+    extern "C" fn count(_: i32) {
+        HANDLERS.fetch_add(1, Relaxed);
+    }
     use_heap(64);
     let heap = heap::started().expect("it was used");
-    let drain = |cid: u32| {
+    // SAFETY: the handler counts.
+    unsafe { libc::signal(libc::SIGUSR1, count as extern "C" fn(i32) as libc::sighandler_t) };
+    with_an_idle_thread(|cid| {
         let shard = Shard::ready(heap, ShardId::new(0, cid as usize)).expect("it was used");
-        step_through(|| {
-            let home = |class, objects: &[usize]| flush::send_home(heap, class, objects);
-            assert!(shard.drain(home), "its holder is idle");
+        let mut raised = 0;
+        let drained = shard.drain(|class, objects| {
+            // SAFETY: a signal to the calling thread.
+            unsafe { libc::raise(libc::SIGUSR1) };
+            raised += 1;
+            assert_eq!(HANDLERS.load(Relaxed), 0, "a handler above a drain");
+            flush::send_home(heap, class, objects);
         });
-    };
-    with_an_idle_thread(drain);
+        assert!(drained, "its holder is idle");
+        assert!(raised > 0 && HANDLERS.load(Relaxed) == 1, "signals come afterwards, as one");
+    });
 }
 
 fn stop_and_fork() {
