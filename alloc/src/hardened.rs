@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Off, nothing of this is reserved, and the fast paths are not other ones: on, the line that they
-//! read says that there is no heap, so that each call leaves to where [`PARTS`] is asked. How the
+//! read says that there is no heap, so that each call leaves to where `PARTS` is asked. How the
 //! parts work together is in [`crate::careful`].
 #![allow(unsafe_code)]
 
