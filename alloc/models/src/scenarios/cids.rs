@@ -6,6 +6,7 @@ use crate::world::{self, Setting};
 use cidalloc::cid_set::{CidSet, Policy};
 use cidalloc::records::{self, Record};
 use core::cell::RefCell;
+use std::collections::VecDeque;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -56,18 +57,21 @@ fn give_back(record: &Record) {
 }
 
 fn reuse_records() -> Vec<Task> {
-    let first: Vec<_> = (0..4).map(|_| records::take().expect("there is memory")).collect();
+    let first: Vec<_> = (0..8).map(|_| records::take().expect("there is memory")).collect();
     first.into_iter().for_each(records::give_back);
+    fn take() -> &'static Record {
+        let record = records::take().expect("there is memory");
+        note(record.number());
+        record
+    }
+    // What was taken first comes back first: to the top of a stack whose next ones are gone.
     fn take_and_give() {
-        let mut mine = Vec::new();
+        let mut mine: VecDeque<_> = (0..2).map(|_| take()).collect();
         for _ in 0..6 {
-            if mine.is_empty() || world::random(2) == 0 {
-                let record = records::take().expect("there is memory");
-                note(record.number());
-                mine.push(record);
-            } else {
-                let record = mine.swap_remove(world::random(mine.len()));
-                give_back(record);
+            mine.pop_front().into_iter().for_each(give_back);
+            mine.push_back(take());
+            if world::random(4) == 0 {
+                mine.push_back(take());
             }
         }
         mine.into_iter().for_each(give_back);

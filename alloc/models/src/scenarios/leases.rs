@@ -21,7 +21,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "take_over_meets_a_holder_who_enters",
         fault: "a lease is taken over while its holder enters an operation (barriers by the kernel)",
         setting: ONE,
-        executions: 800,
+        executions: 1200,
         tasks: contend,
         reaches: &[Fact::Evictions, Fact::Without],
     },

@@ -55,7 +55,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "a_pop_that_stood_still_does_not_bring_an_old_list_back",
         fault: "a span is taken from a queue and put back while another thread is about to take it",
         setting: Setting { source: "none", ..Setting::KERNEL },
-        executions: 800,
+        executions: 1200,
         tasks: pop_and_push,
         reaches: &[],
     },
