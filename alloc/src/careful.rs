@@ -199,7 +199,9 @@ pub fn free(address: usize, said: Said) {
         && let Some((entry, offset)) = heap.region.look_up(address)
         && is_object_start(entry, offset)
     {
-        return free_block(heap, Trusted::Small(SizeClass(entry as u8)), address, said);
+        let class = SizeClass(entry as u8);
+        give_up(heap, Trusted::Small(class), address, said);
+        return free_small(heap, hardened::parts(), class, address);
     }
     free_other(address, said);
 }
@@ -209,14 +211,26 @@ pub fn free(address: usize, said: Said) {
 #[inline(never)]
 fn free_other(address: usize, said: Said) {
     match trust(address) {
-        Some((heap, what)) => free_block(heap, what, address, said),
+        Some((heap, what @ Trusted::Large(page))) => {
+            give_up(heap, what, address, said);
+            let _errno = os::ErrnoGuard::new();
+            if hardened::parts().has(Parts::QUARANTINE) {
+                quarantine::enter_large(heap, page);
+            } else {
+                large::free(heap, page);
+            }
+        }
+        // An object now, and none a moment ago: its page was not the caller's.
+        Some((_, Trusted::Small(_))) => misuse(Misuse::DoubleFree, address),
         None if address == 0 => {}
         None => misuse(Misuse::Foreign, address),
     }
 }
 
+/// Ends the process where the block is not live, its marks are broken, or what the caller said is
+/// not so; afterwards it is not live.
 #[inline(always)]
-fn free_block(heap: &Heap, what: Trusted, address: usize, said: Said) {
+fn give_up(heap: &Heap, what: Trusted, address: usize, said: Said) {
     let parts = hardened::parts();
     if parts.has(Parts::STATE) && !state::clear(address) {
         not_live(heap, what, address, Misuse::DoubleFree);
@@ -224,17 +238,6 @@ fn free_block(heap: &Heap, what: Trusted, address: usize, said: Said) {
     let length = length(heap, parts, what, address);
     if said != Said::NOTHING {
         compare(parts, said, length, address);
-    }
-    match what {
-        Trusted::Small(class) => free_small(heap, parts, class, address),
-        Trusted::Large(page) => {
-            let _errno = os::ErrnoGuard::new();
-            if parts.has(Parts::QUARANTINE) {
-                quarantine::enter_large(heap, page);
-            } else {
-                large::free(heap, page);
-            }
-        }
     }
 }
 
