@@ -1,5 +1,6 @@
 //! What a process has at one moment: what a soak looks at when a phase has given all back.
 
+use cidalloc::config::EXTENT_PAGES;
 use cidalloc::heap::Heap;
 use cidalloc::records;
 use cidalloc::slots::CIDS;
@@ -7,13 +8,14 @@ use cidalloc::stats::Snapshot;
 use cidalloc::validate::Census;
 
 /// The columns, and the numbers of a sample in that order.
-pub(crate) const COLUMNS: [&str; 13] = [
+pub(crate) const COLUMNS: [&str; 14] = [
     "resident_kib",
     "committed_kib",
     "metadata_kib",
     "live_bytes",
     "spans",
     "dirty_pages",
+    "lost_pages",
     "lease_records",
     "lease_users",
     "shards_in_use",
@@ -47,6 +49,7 @@ pub(crate) fn take(heap: &Heap, census: &Census, at_rest: usize) -> Sample {
         (now.live_bytes + now.large_bytes) as f64,
         census.spans as f64,
         census.dirty_pages as f64,
+        lost_pages(heap, census),
         f64::from(records::most()),
         f64::from(CIDS.users()),
         now.shards_in_use as f64,
@@ -55,6 +58,13 @@ pub(crate) fn take(heap: &Heap, census: &Census, at_rest: usize) -> Sample {
         entries("/proc/self/fd") as f64,
         threads() as f64,
     ]
+}
+
+/// Pages that were handed out, and are neither in use nor free.
+fn lost_pages(heap: &Heap, census: &Census) -> f64 {
+    let handed_out = f64::from(heap.region.end().0 - EXTENT_PAGES);
+    let in_use = census.spans + census.large_pages + census.closed_pages;
+    handed_out - (in_use + census.dirty_pages + census.clean_pages) as f64
 }
 
 /// Threads of this process.
