@@ -221,8 +221,10 @@ impl Bitmaps {
         // SAFETY: a word of the bitmap (`new`).
         unsafe { &*self.remote.add(i) }
     }
+    /// Acquires: who finds all of a span free gives its page to others, for whom it must be after
+    /// the last use that anybody made of an object.
     fn free_bits(&self, i: usize) -> u64 {
-        self.local(i) | self.remote(i).load(Ordering::Relaxed)
+        self.local_word(i).load(Ordering::Acquire) | self.remote(i).load(Ordering::Acquire)
     }
     /// Whether any object is free.
     #[must_use]
