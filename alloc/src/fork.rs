@@ -103,6 +103,7 @@ extern "C" fn parent() {
     open(heap, taken);
 }
 
+#[cold]
 extern "C" fn child() {
     parent();
     if let Some(heap) = heap::started() {

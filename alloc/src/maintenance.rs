@@ -153,6 +153,7 @@ fn send_unused_home(shard: &shard::Shard<'_>) {
 /// one, releases empty spans and purges all free pages. Returns the bytes purged.
 ///
 /// Thread-safe; costs a fence per shard.
+#[cold]
 pub fn trim(heap: &Heap) -> usize {
     // What somebody else has in hand now need not be done twice, but the rest is ours to do.
     let _turn = Turn::take();

@@ -70,6 +70,7 @@ impl Placement {
         &self.pages[..self.nodes]
     }
 
+    #[cold]
     fn ask_range(
         &mut self,
         heap: &Heap,

@@ -42,6 +42,7 @@ pub(crate) struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
+    #[cold]
     fn run(fd: i32, buffer: &'a mut [u8], f: impl FnOnce(&mut Self)) {
         let mut out = Self { fd, buffer, len: 0, lines: 0 };
         f(&mut out);

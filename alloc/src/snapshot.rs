@@ -238,6 +238,7 @@ impl ShardTotals {
 impl Snapshot {
     /// Counts. Thread-safe, allocates nothing; takes time in proportion to the heap's pages.
     #[must_use]
+    #[cold]
     pub fn take(heap: &Heap) -> Self {
         let mut all = Self::EMPTY;
         all.walk_spans(heap);
