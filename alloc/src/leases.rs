@@ -288,7 +288,7 @@ impl Record {
             }
             return taken;
         };
-        Slot::Held(self.number()).write(claim.cid);
+        Slot::Held(self.number()).occupy(claim.cid);
         self.cid.store(claim.cid, Relaxed);
         let counter = match claim.how {
             How::SingleThreaded => &COUNTERS.single_threaded,
