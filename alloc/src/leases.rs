@@ -395,6 +395,8 @@ pub fn stop(cid: u32) -> Option<Stopped> {
 
 /// In a child of `fork`: all threads but the calling one are not here, and hold nothing.
 pub fn forget_others() {
+    // A handler would claim a cid that is found free a moment later, or take a record that is.
+    let _signals = os::SignalsBlocked::new();
     // A thread at its end has no number, and is inside of nothing.
     let mine = mine().filter(|me| me.number() != 0);
     let me = mine.map_or(0, Record::number);
