@@ -136,6 +136,11 @@ impl CidSet {
     pub fn used(&self) -> u32 {
         self.used.count()
     }
+    /// Whether somebody has claimed `cid`.
+    #[must_use]
+    pub fn is_used(&self, cid: u32) -> bool {
+        self.used.has(cid)
+    }
     /// Whether `cid` is bound to `node`.
     #[must_use]
     pub fn is_bound_to(&self, cid: u32, node: usize) -> bool {

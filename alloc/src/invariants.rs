@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | CID-EXCLUSIVE | Inside a section no other thread is inside one with the same shard index. (The kernel's first guarantee; `rseq_sys::cs`) |
 //! | LEASE-HOLDER | Only the thread that a cid's slot is HELD by, or STOPPED by, uses the shards of that emulated cid. A slot leaves HELD by its thread, or by way of STOPPED and a fence after which that thread was found outside of operations. (`crate::slots`) |
-//! | BIT-COVERS-SLOT | A slot that is not FREE has its bit set in the set of cids; who set the bit owns the FREE slot. |
+//! | BIT-COVERS-SLOT | A slot that is not FREE has its bit set in the set of cids; who set the bit owns the FREE slot. (Looked at as each is claimed; `crate::slots`) |
 //! | COMMIT-LAST | A section's last instruction is its only store that others see. |
 //! | ONE-PLACE | Each object is at every instant in exactly one place: a hand (its user, or a thread between two places), a shard's slots, or one bit of its span's two bitmaps. |
 //! | POSSESSION | A span that is neither queued nor current is *unqueued* (its flag is clear) or in the possession of one thread (its flag is set). Only its possessor takes bits, releases it, or changes its owner; anybody may set bits. |

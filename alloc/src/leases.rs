@@ -288,7 +288,7 @@ impl Record {
             }
             return taken;
         };
-        Slot::Held(self.number()).write(claim.cid);
+        Slot::Held(self.number()).occupy(claim.cid);
         self.cid.store(claim.cid, Relaxed);
         let counter = match claim.how {
             How::SingleThreaded => &COUNTERS.single_threaded,
@@ -395,6 +395,8 @@ pub fn stop(cid: u32) -> Option<Stopped> {
 
 /// In a child of `fork`: all threads but the calling one are not here, and hold nothing.
 pub fn forget_others() {
+    // A handler would claim a cid that is found free a moment later, or take a record that is.
+    let _signals = os::SignalsBlocked::new();
     // A thread at its end has no number, and is inside of nothing.
     let mine = mine().filter(|me| me.number() != 0);
     let me = mine.map_or(0, Record::number);

@@ -15,6 +15,7 @@
 //! which that thread was found outside of operations. BIT-COVERS-SLOT: a slot that is not FREE
 //! has its bit set, and who set the bit owns the FREE slot.
 
+use crate::check::check;
 use crate::cid_set::CidSet;
 use crate::records::{self, NUMBER_BITS};
 use rseq_sys::cs::CIDS_PER_NODE;
@@ -81,6 +82,11 @@ impl Slot {
     pub fn replace(cid: u32, from: Self, to: Self) -> bool {
         SLOTS[cid as usize].compare_exchange(from.word(), to.word(), SeqCst, Relaxed).is_ok()
     }
+    /// Writes the slot of `cid`, whose bit the caller has just set: free, therefore (BIT-COVERS-SLOT).
+    /// Were it somebody's still, two would be at work on one shard.
+    pub fn occupy(self, cid: u32) {
+        check(Self::replace(cid, Self::Free, self), "the slot of a claimed cid is not free");
+    }
     /// Writes the slot of `cid`, which is the caller's to write.
     pub fn write(self, cid: u32) {
         SLOTS[cid as usize].store(self.word(), SeqCst);
@@ -126,8 +132,7 @@ pub fn stop(by: u32, cid: u32) -> Option<Stopped> {
             if !CIDS.claim_this(cid) {
                 return None;
             }
-            let stopped = Slot::Stopped { holder: 0, by };
-            stopped.write(cid);
+            Slot::Stopped { holder: 0, by }.occupy(cid);
             return Some(Stopped { cid, by });
         }
         Slot::Held(holder) => holder,

@@ -60,6 +60,18 @@ pub(crate) fn all_is_there(held: &[usize]) {
     cids_are_in_order();
 }
 
+/// Looks between any two steps of the tasks: what is somebody's is nobody else's to claim
+/// (BIT-COVERS-SLOT).
+pub(crate) fn bits_cover_slots() {
+    for cid in 0..CIDS.allowed() {
+        let slot = Slot::read(cid);
+        assert!(
+            slot == Slot::Free || CIDS.is_used(cid),
+            "the bit of cid {cid} is clear while its slot is {slot:?}"
+        );
+    }
+}
+
 /// A cid's slot and its bit say the same, and each cid has one holder.
 fn cids_are_in_order() {
     if heap().source != Source::Emulated {

@@ -202,6 +202,9 @@ pub(crate) fn execute(scenario: &'static Scenario, seed: u64, counts: &'static S
     config.silence_warnings = true;
     Runner::new(Seeded::new(seed), config).run(move || {
         cidalloc::start::heap().expect("the heap starts");
+        if scenario.setting.source == "emulated" {
+            world::monitor(Some(Box::new(judge::bits_cover_slots)));
+        }
         let tasks = (scenario.tasks)();
         let owners = judge::owners();
         let threads: Vec<_> = tasks

@@ -77,6 +77,7 @@ cases! {
     thread_that_ends_while_its_cid_is_stopped_leaves_none: stopped_at_its_end
     thread_whose_first_operation_is_in_a_destructor_leaves_no_user: destructors
     child_of_fork_takes_no_lease_for_being_inside: inside_at_fork
+    no_handler_comes_while_others_are_forgotten: forgetting
     cid_is_stopped_only_between_operations: between_operations
     nothing_is_committed_while_the_cid_is_stopped: at_speed
     nothing_is_committed_while_the_cid_is_stopped_without_membarrier: at_speed_without_membarrier
@@ -251,6 +252,25 @@ fn inside_at_fork() {
         assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
         assert_eq!(status, 0, "a thread of the child has no cid");
     });
+}
+
+/// One that claims a cid, of those that are about to be found nobody's, would share it.
+fn forgetting() {
+    use_heap(64);
+    // SAFETY: the child goes on alone, and ends.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::prctl(libc::PR_SET_DUMPABLE, 0);
+            step_through(leases::forget_others);
+            libc::_exit(0);
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+        // A trap ends a process that blocks its signal.
+        let is_blocked = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTRAP;
+        assert!(is_blocked || !cfg!(target_arch = "x86_64"), "handlers came: {status:#x}");
+    }
 }
 
 fn between_operations() {
