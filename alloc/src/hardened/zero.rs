@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use crate::config::GRAIN;
+use rseq_sys::sync::{AtomicU8, Ordering::Relaxed};
 use vector::Vector;
 
 /// Vectors that go at once.
@@ -101,6 +102,22 @@ pub unsafe fn is_clear(object: *const u8, size: usize) -> bool {
     vector::is_zero(vector::or(vector::or(seen[0], seen[1]), vector::or(seen[2], seen[3])))
 }
 
+/// Has the system put memory behind `size` bytes at `address`, whole pages of its own or parts of one.
+/// A look at memory that nobody has written to costs a fault, and the first write to it another one;
+/// the write alone costs one.
+///
+/// # Safety
+/// They are the caller's.
+#[cold]
+pub unsafe fn touch(address: *mut u8, size: usize, os_page: usize) {
+    for at in (0..size).step_by(os_page) {
+        // SAFETY: a byte of the range, by the caller's promise.
+        let byte = unsafe { AtomicU8::from_ptr(address.add(at)) };
+        // A write of what is there: what somebody wrote who should not have stays to be seen.
+        let _ = byte.compare_exchange(0, 0, Relaxed, Relaxed);
+    }
+}
+
 /// Clears the `size` bytes at `object`.
 ///
 /// # Safety
@@ -151,6 +168,15 @@ mod tests {
                 object.0[byte] = 0;
             }
         }
+    }
+
+    #[test]
+    fn touching_changes_nothing() {
+        let mut object = Object([0; ROOM]);
+        object.0[64] = 7;
+        // SAFETY: memory of our own.
+        unsafe { touch(object.0.as_mut_ptr(), ROOM, 64) };
+        assert!(object.0.iter().enumerate().all(|(i, &byte)| byte == 7 * u8::from(i == 64)));
     }
 
     #[test]
