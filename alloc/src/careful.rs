@@ -83,8 +83,10 @@ pub fn alloc_block(size: usize, align: usize) -> Block {
     let small = size.saturating_add(marks(parts)) <= SMALL_MAX
         && of_aligned(size + marks(parts), align.max(1)).is_some();
     match start::heap() {
-        // It is started now.
-        Ok(_) if small => Block { address: alloc(size, align), zeroed: false },
+        // It is started now. What lies before the marks was just seen to be zero.
+        Ok(_) if small => {
+            Block { address: alloc(size, align), zeroed: hardened::parts().has(Parts::ZERO) }
+        }
         Ok(heap) => alloc_large(heap, parts, size, align),
         Err(_) => Block { address: os::no_memory(), zeroed: false },
     }
