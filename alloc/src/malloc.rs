@@ -54,8 +54,9 @@ fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
-    if hardened::may_be_on() {
-        return settled(size);
+    let mode = hardened::mode();
+    if mode.may_be_on() {
+        return if mode.is_on() { careful::alloc(size, MIN_ALIGN) } else { settled(size) };
     }
     // 0 wraps to the largest number.
     if size.wrapping_sub(1) < SMALL_MAX {
@@ -73,7 +74,8 @@ fn without_class(size: usize) -> *mut u8 {
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
 }
 
-/// As [`elsewhere`], once it is known whether the mode is on.
+/// As [`elsewhere`], before it is known whether the mode is on.
+#[cold]
 #[inline(never)]
 fn settled(size: usize) -> *mut u8 {
     carefully(size, MIN_ALIGN, elsewhere)
