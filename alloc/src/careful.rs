@@ -11,7 +11,7 @@
 #![allow(unsafe_code)]
 
 use crate::check::{Misuse, die, misuse};
-use crate::config::{PAGE, SMALL_MAX};
+use crate::config::{GRAIN, PAGE, SMALL_MAX};
 use crate::foreign;
 use crate::hardened::{self, canary, rings, state, zero};
 use crate::heap::{self, Heap};
@@ -22,7 +22,7 @@ use crate::parts::Parts;
 use crate::quarantine;
 use crate::refill;
 use crate::section;
-use crate::size_class::{is_object_start, object_index, of_aligned};
+use crate::size_class::{is_object_start, object_index, of_aligned, of_size};
 use crate::start;
 use crate::trust::{Trusted, trust};
 use core::ptr::{null_mut, with_exposed_provenance_mut};
@@ -37,9 +37,6 @@ pub struct Said {
 }
 
 impl Said {
-    /// Nothing.
-    pub const NOTHING: Self = Self { size: None, align: 1 };
-
     /// Whether a block at `address` of `asked` bytes is one of these. C++ asks for a byte where its
     /// program asks for none, and for whole multiples of large alignments.
     fn fits(self, asked: usize) -> bool {
@@ -60,7 +57,11 @@ fn marks(parts: Parts) -> usize {
 pub fn alloc(size: usize, align: usize) -> *mut u8 {
     let parts = hardened::parts();
     let bytes = size.saturating_add(marks(parts));
-    let class = if bytes <= SMALL_MAX { of_aligned(bytes, align.max(1)) } else { None };
+    let class = match align {
+        ..=GRAIN if bytes <= SMALL_MAX => Some(of_size(bytes)),
+        ..=GRAIN => None,
+        _ => of_aligned(bytes, align),
+    };
     let (Some(class), Some(heap)) = (class, heap::started()) else {
         return alloc_block(size, align).address;
     };
@@ -83,8 +84,10 @@ pub fn alloc_block(size: usize, align: usize) -> Block {
     let small = size.saturating_add(marks(parts)) <= SMALL_MAX
         && of_aligned(size + marks(parts), align.max(1)).is_some();
     match start::heap() {
-        // It is started now.
-        Ok(_) if small => Block { address: alloc(size, align), zeroed: false },
+        // It is started now. What lies before the marks was just seen to be zero.
+        Ok(_) if small => {
+            Block { address: alloc(size, align), zeroed: hardened::parts().has(Parts::ZERO) }
+        }
         Ok(heap) => alloc_large(heap, parts, size, align),
         Err(_) => Block { address: os::no_memory(), zeroed: false },
     }
@@ -193,15 +196,15 @@ pub fn usable_size(heap: &Heap, what: Trusted, address: usize) -> usize {
     length(heap, parts, what, address)
 }
 
-/// Takes back the block at `address`, of which the caller said something. Keeps `errno`.
-pub fn free(address: usize, said: Said) {
+/// Takes back the block at `address`, of which the caller may have said something. Keeps `errno`.
+pub fn free(address: usize, said: Option<&Said>) {
     if let Some(heap) = heap::started()
         && let Some((entry, offset)) = heap.region.look_up(address)
         && is_object_start(entry, offset)
     {
-        let class = SizeClass(entry as u8);
-        give_up(heap, Trusted::Small(class), address, said);
-        return free_small(heap, hardened::parts(), class, address);
+        let (parts, class) = (hardened::parts(), SizeClass(entry as u8));
+        give_up(heap, parts, Trusted::Small(class), address, said);
+        return free_small(heap, parts, class, address);
     }
     free_other(address, said);
 }
@@ -209,12 +212,13 @@ pub fn free(address: usize, said: Said) {
 /// As [`free`], of what is no object: large blocks, null, and misuse.
 #[cold]
 #[inline(never)]
-fn free_other(address: usize, said: Said) {
+fn free_other(address: usize, said: Option<&Said>) {
     match trust(address) {
         Some((heap, what @ Trusted::Large(page))) => {
-            give_up(heap, what, address, said);
+            let parts = hardened::parts();
+            give_up(heap, parts, what, address, said);
             let _errno = os::ErrnoGuard::new();
-            if hardened::parts().has(Parts::QUARANTINE) {
+            if parts.has(Parts::QUARANTINE) {
                 quarantine::enter_large(heap, page);
             } else {
                 large::free(heap, page);
@@ -230,13 +234,12 @@ fn free_other(address: usize, said: Said) {
 /// Ends the process where the block is not live, its marks are broken, or what the caller said is
 /// not so; afterwards it is not live.
 #[inline(always)]
-fn give_up(heap: &Heap, what: Trusted, address: usize, said: Said) {
-    let parts = hardened::parts();
+fn give_up(heap: &Heap, parts: Parts, what: Trusted, address: usize, said: Option<&Said>) {
     if parts.has(Parts::STATE) && !state::clear(address) {
         not_live(heap, what, address, Misuse::DoubleFree);
     }
     let length = length(heap, parts, what, address);
-    if said != Said::NOTHING {
+    if let Some(&said) = said {
         compare(parts, said, length, address);
     }
 }

@@ -75,10 +75,35 @@ pub fn span_page(heap: &Heap, index: usize) -> Option<PageId> {
         // SAFETY: a page that nobody else has.
         unsafe { zero::clear(heap.region.address(run.page), PAGE) };
     }
+    heap.region.span(run.page).set_backed(if run.zeroed { 0 } else { u8::MAX });
     if pages > 1 {
         raise_guard(heap, run.page.plus(1));
     }
     Some(run.page)
+}
+
+/// Part of a page that is written to at once.
+const EIGHTH: usize = PAGE / 8;
+
+/// The eighths of a page in which the bytes from `from` to `end` lie, which are not none.
+fn eighths(from: usize, end: usize) -> u8 {
+    u8::MAX << (from / EIGHTH) & u8::MAX >> (7 - (end - 1) / EIGHTH)
+}
+
+/// The objects from `from` to `end` of the span at `page`, which the caller possesses, are about to be
+/// handed out. Where they are looked at before, their memory is to be there.
+#[inline]
+pub fn back(heap: &Heap, page: PageId, from: usize, end: usize) {
+    let span = heap.region.span(page);
+    let (needed, backed) = (eighths(from, end), span.backed());
+    if needed & !backed != 0 {
+        span.set_backed(backed | needed);
+        for i in (0..8).filter(|i| needed & !backed & 1 << i != 0) {
+            let eighth = heap.region.address(page).wrapping_add(i * EIGHTH);
+            // SAFETY: part of a span that the caller possesses, of which nobody had an object yet.
+            unsafe { zero::touch(eighth, EIGHTH, heap.os_page) };
+        }
+    }
 }
 
 /// Makes `page`, the last one of a busy run, its guard.
@@ -113,4 +138,20 @@ pub fn lower_guard(heap: &Heap, page: PageId) -> u32 {
     }
     mark_busy(&heap.region, last, 1);
     pages - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eighths_are_those_that_hold_a_byte_of_the_range() {
+        for from in (0..PAGE).step_by(16) {
+            for end in (from + 16..=PAGE).step_by(1008).chain([PAGE]) {
+                let holds = |i: &usize| from < (i + 1) * EIGHTH && i * EIGHTH < end;
+                let all = (0..8).filter(holds).fold(0, |all, i| all | 1 << i);
+                assert_eq!(eighths(from, end), all, "{from} to {end}");
+            }
+        }
+    }
 }

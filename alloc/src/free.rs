@@ -95,7 +95,7 @@ pub unsafe fn free_class(address: *mut u8, class: SizeClass, size: usize, align:
 #[inline(never)]
 fn elsewhere_said(address: usize, size: Option<usize>, align: usize) {
     if hardened::is_on() {
-        return careful::free(address, Said { size, align });
+        return careful::free(address, Some(&Said { size, align }));
     }
     elsewhere(address);
 }
@@ -108,7 +108,7 @@ fn elsewhere_said(address: usize, size: Option<usize>, align: usize) {
 #[allow(unsafe_code)]
 fn elsewhere(address: usize) {
     if hardened::is_on() {
-        return careful::free(address, Said::NOTHING);
+        return careful::free(address, None);
     }
     if address == 0 {
         return;

@@ -53,18 +53,44 @@ fn tables() -> &'static Tables {
     unsafe { &*TABLES.0.get() }
 }
 
-/// Whether a caller must look closer: the mode is on, or the heap was not started.
+/// What is known of the mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode(u8);
+
+impl Mode {
+    /// Whether a caller must look closer: the mode is on, or the heap was not started.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_be_on(self) -> bool {
+        self.0 != 0
+    }
+    /// Whether the mode is on.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self.0 & !UNSETTLED != 0
+    }
+}
+
+/// What is known of the mode now, by one look.
+#[inline(always)]
+#[must_use]
+pub fn mode() -> Mode {
+    Mode(PARTS.load(Ordering::Acquire))
+}
+
+/// As [`Mode::may_be_on`], now.
 #[inline(always)]
 #[must_use]
 pub fn may_be_on() -> bool {
-    PARTS.load(Ordering::Acquire) != 0
+    mode().may_be_on()
 }
 
-/// Whether the mode is on.
+/// As [`Mode::is_on`], now.
 #[inline(always)]
 #[must_use]
 pub fn is_on() -> bool {
-    PARTS.load(Ordering::Acquire) & !UNSETTLED != 0
+    mode().is_on()
 }
 
 /// The parts that are on.

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::careful;
-use crate::config::{PAGE, SMALL_MAX};
+use crate::config::SMALL_MAX;
 use crate::hardened;
 use crate::heap;
 use crate::ids::SizeClass;
@@ -54,8 +54,9 @@ fn pop(anchor: &Anchor, class: SizeClass) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn elsewhere(size: usize) -> *mut u8 {
-    if hardened::may_be_on() {
-        return settled(size);
+    let mode = hardened::mode();
+    if mode.may_be_on() {
+        return if mode.is_on() { careful::alloc(size, MIN_ALIGN) } else { settled(size) };
     }
     // 0 wraps to the largest number.
     if size.wrapping_sub(1) < SMALL_MAX {
@@ -73,7 +74,8 @@ fn without_class(size: usize) -> *mut u8 {
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, 1).address)
 }
 
-/// As [`elsewhere`], once it is known whether the mode is on.
+/// As [`elsewhere`], before it is known whether the mode is on.
+#[cold]
 #[inline(never)]
 fn settled(size: usize) -> *mut u8 {
     carefully(size, MIN_ALIGN, elsewhere)
@@ -152,11 +154,15 @@ fn large_aligned(size: usize, align: usize) -> *mut u8 {
     start::heap().map_or_else(|_| os::no_memory(), |heap| large::alloc(heap, size, align).address)
 }
 
-/// A large block, and whether it reads as zero.
+/// Zeroed blocks that [`alloc`] does not have at once: the block, and whether it reads as zero.
 #[cold]
-fn large_zeroed(size: usize, align: usize) -> Block {
+#[inline(never)]
+fn zeroed_elsewhere(size: usize, align: usize) -> Block {
     match start::heap() {
         Ok(_) if hardened::is_on() => careful::alloc_block(size, align),
+        Ok(_) if of_aligned(size, align).is_some() => {
+            Block { address: alloc_aligned(size, align), zeroed: false }
+        }
         Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
             large::alloc(heap, size, align)
         }
@@ -164,18 +170,17 @@ fn large_zeroed(size: usize, align: usize) -> Block {
     }
 }
 
-/// `size` bytes of zero, aligned to `align`; null when memory has ended. Pages that are known
-/// to be zero are not cleared.
+/// `size` bytes of zero, aligned to `align`; null when memory has ended. What is known to be zero
+/// is not cleared: pages from the system, and in the hardened mode blocks.
 #[inline]
 #[must_use]
 #[allow(unsafe_code)]
 pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
-    let small = size <= SMALL_MAX && align < PAGE;
-    let (address, zeroed) = if small && (align <= MIN_ALIGN || of_aligned(size, align).is_some()) {
-        (alloc_aligned(size, align), false)
-    } else {
-        let block = large_zeroed(size, align);
-        (block.address, block.zeroed)
+    let Block { address, zeroed } = match heap::small(size) {
+        Some(anchor) if align <= MIN_ALIGN => {
+            Block { address: pop(anchor, of_size(size)), zeroed: false }
+        }
+        _ => zeroed_elsewhere(size, align),
     };
     if !address.is_null() && !zeroed {
         // SAFETY: a block of at least `size` bytes that nobody else knows.

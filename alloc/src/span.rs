@@ -7,6 +7,7 @@
 //! 10 cursor    word where the next refill begins             of classes from 512 B up, or the
 //! 11 class                                                   usable bytes of a large object
 //! 12 run       what kind of run begins or ends here
+//! 13 backed    eighths that have memory: hardened mode
 //! ```
 //!
 //! A set bit is a free object that is in no cache. The local bitmap changes only inside
@@ -46,7 +47,8 @@ pub struct Span {
     pub cursor: AtomicU8,
     class: AtomicU8,
     run_kind: AtomicU8,
-    _unused2: [u8; 3],
+    backed: AtomicU8,
+    _unused2: [u8; 2],
     /// Pages of the run that begins or ends here.
     pub run_pages: AtomicU32,
     /// Previous run of its bin.
@@ -134,6 +136,17 @@ impl Span {
     /// Sets what the page is to the page heap.
     pub fn set_run_kind(&self, kind: RunKind) {
         self.run_kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    /// The eighths of the page, a bit each, that are known to have memory; kept by the hardened mode
+    /// alone, by who possesses the span.
+    #[must_use]
+    pub fn backed(&self) -> u8 {
+        self.backed.load(Ordering::Relaxed)
+    }
+    /// Notes what [`Self::backed`] says.
+    pub fn set_backed(&self, eighths: u8) {
+        self.backed.store(eighths, Ordering::Relaxed);
     }
 
     /// Bytes that the owner of the large object beginning here may use.

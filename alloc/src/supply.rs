@@ -73,7 +73,16 @@ fn take_objects(
     let base = shard.heap.region.address(page).addr();
     let bits = shard.heap.region.bitmaps(page, class);
     let has_local_bits = shard.spans_owner().has_local_bits();
-    let first = match hardened::parts().has(Parts::RANDOM) {
+    let parts = hardened::parts();
+    // Objects of word `i` are looked at when they are handed out, if that is on.
+    let back = |i: usize, taken: u64| {
+        if parts.has(Parts::ZERO) && taken != 0 {
+            let [first, last] = [taken.trailing_zeros(), taken.ilog2()];
+            let place = |bit: u32| (i * 64 + bit as usize) * size;
+            carve::back(shard.heap, page, place(first), place(last + 1));
+        }
+    };
+    let first = match parts.has(Parts::RANDOM) {
         true => random::below(words),
         false => span.cursor.load(Ordering::Relaxed) as usize % words,
     };
@@ -89,6 +98,7 @@ fn take_objects(
             let Some(taken) = taken else {
                 return Left::Moved;
             };
+            back(i, taken);
             batch.add_word(taken, at, size);
         }
         if batch.len() < want && bits.remote(i).load(Ordering::Relaxed) != 0 {
@@ -103,6 +113,7 @@ fn take_objects(
             if twice != 0 {
                 misuse(Misuse::DoubleFree, at + twice.trailing_zeros() as usize * size);
             }
+            back(i, taken);
             batch.add_word(taken, at, size);
         }
         if batch.len() >= want {
