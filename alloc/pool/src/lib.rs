@@ -1,0 +1,3 @@
+//! Memory pools and counters with one copy per concurrency id.
+
+#![deny(unsafe_code)]
