@@ -17,6 +17,9 @@ use crate::sync::{
     Ordering::{Relaxed, Release},
 };
 
+mod through;
+pub use through::add_through;
+
 impl Lease {
     /// Calls `f` with the number of the thread's copy, which nobody else uses meanwhile: if it has
     /// one now.

@@ -25,6 +25,8 @@
 //!                      n = rows[ids.low] + ids.high                  (one 64-bit load of ids)
 //!                      d = n << shift
 //! add:                 v[d] += k;  → true                            (NoCid → false)
+//! add_through:         a = *route; if a is odd leave with false
+//!                      (a + offset)[d] += k;  → true
 //! load:                → Done(v[d])
 //! compare_store:       if v[d] != e leave with Differs(v[d])
 //!                      v[d] = new;  → Done(e)
@@ -68,7 +70,7 @@ mod arch;
 pub mod leased;
 
 pub use arch::{
-    add, compare_copy_store, compare_store, compare_store_store, compare_two_store, load, pop,
+    add, add_through, compare_copy_store, compare_store, compare_store_store, compare_two_store, load, pop,
     pop_all, push,
 };
 

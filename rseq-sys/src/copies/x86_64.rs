@@ -15,6 +15,10 @@ use core::mem::offset_of;
 #[macro_use]
 #[path = "x86_64/window.rs"]
 mod window;
+#[path = "x86_64/through.rs"]
+mod through;
+
+pub use through::add_through;
 
 /// Adds `k` to the current copy of `word`; false when the thread has no cid.
 ///
