@@ -13,12 +13,12 @@
  *
  * This file is generated from the sources of the library.
  */
-
 #ifndef CIDPOOL_H
 #define CIDPOOL_H
 
 #include <stddef.h>
 #include <stdint.h>
+
 /* What an address in copy 0 is of which there are others: for the reader. */
 #define __cidpool_percpu
 
@@ -77,6 +77,11 @@
  * What a pool is to be like.
  */
 struct cidpool_attr;
+
+/**
+ * A counter.
+ */
+struct cidpool_counter;
 
 /**
  * A pool.
@@ -809,7 +814,7 @@ void cidpool_write_statistics(int fd);
  *
  * MT-safe. Not for signal handlers.
  */
-cidpool_counter *cidpool_counter_create(void);
+struct cidpool_counter *cidpool_counter_create(void);
 
 /**
  * Destroys `counter`. Null is no counter, and fine.
@@ -819,7 +824,7 @@ cidpool_counter *cidpool_counter_create(void);
  * # Safety
  * `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any more.
  */
-void cidpool_counter_destroy(cidpool_counter *counter);
+void cidpool_counter_destroy(struct cidpool_counter *counter);
 
 /**
  * Adds `count`, modulo 2^64: a negative number by its two's complement. Never fails, never waits.
@@ -830,7 +835,7 @@ void cidpool_counter_destroy(cidpool_counter *counter);
  * # Safety
  * `counter` is of `cidpool_counter_create`, and not destroyed yet.
  */
-void cidpool_counter_add(cidpool_counter *counter, uint64_t count);
+void cidpool_counter_add(struct cidpool_counter *counter, uint64_t count);
 
 /**
  * Gives `counter` its copies now, rather than when a second thread adds to it.
@@ -844,7 +849,7 @@ void cidpool_counter_add(cidpool_counter *counter, uint64_t count);
  * # Safety
  * `counter` is null or of `cidpool_counter_create`, and not destroyed yet.
  */
-int cidpool_counter_spread(cidpool_counter *counter);
+int cidpool_counter_spread(struct cidpool_counter *counter);
 
 /**
  * The value: every add that happened before this call is in it, none that began after its end is; of
@@ -857,7 +862,7 @@ int cidpool_counter_spread(cidpool_counter *counter);
  * # Safety
  * As for `cidpool_counter_spread`.
  */
-uint64_t cidpool_counter_sum(const cidpool_counter *counter);
+uint64_t cidpool_counter_sum(const struct cidpool_counter *counter);
 
 /**
  * Writes the value at one instant of the call to `sum`. Interrupts all CPUs on which the process
@@ -873,13 +878,11 @@ uint64_t cidpool_counter_sum(const cidpool_counter *counter);
  * # Safety
  * As for `cidpool_counter_spread`; `sum` is null, or may be written.
  */
-int cidpool_counter_sum_exact(const cidpool_counter *counter, uint64_t *sum);
+int cidpool_counter_sum_exact(const struct cidpool_counter *counter, uint64_t *sum);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
-
-#endif  /* CIDPOOL_H */
 
 
 /*
@@ -895,91 +898,91 @@ int cidpool_counter_sum_exact(const cidpool_counter *counter, uint64_t *sum);
 #define CIDPOOL_8TH_(a, b, c, d, e, f, g, h, ...) h
 
 /* A word, whatever its type is: eight bytes. */
-#define CIDPOOL_WORD_(v) \\
+#define CIDPOOL_WORD_(v) \
     ((void)sizeof(char[sizeof(*(v)) == 8 ? 1 : -1]), (uint64_t *)(v))
 #define CIDPOOL_VALUE_(x) ((uint64_t)(uintptr_t)(x))
 
 /* cidpool_percpu_ptr(ptr, copy[, stride]): the copy of that number, of the same type. */
-#define cidpool_percpu_ptr(...) \\
-    ((__typeof__(CIDPOOL_1ST_(__VA_ARGS__, 0)))((uintptr_t)CIDPOOL_1ST_(__VA_ARGS__, 0) + \\
-        (size_t)(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)) * \\
+#define cidpool_percpu_ptr(...) \
+    ((__typeof__(CIDPOOL_1ST_(__VA_ARGS__, 0)))((uintptr_t)CIDPOOL_1ST_(__VA_ARGS__, 0) + \
+        (size_t)(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)) * \
             (size_t)CIDPOOL_3RD_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0)))
 
 /* cidpool_percpu_free(ptr[, stride]) */
-#define cidpool_percpu_free(...) \\
-    cidpool_percpu_free_strided( \\
+#define cidpool_percpu_free(...) \
+    cidpool_percpu_free_strided( \
         CIDPOOL_1ST_(__VA_ARGS__, 0), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0))
 
 /* cidpool_add(v, count[, stride]) */
-#define cidpool_add(...) \\
-    cidpool_add_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
+#define cidpool_add(...) \
+    cidpool_add_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
         CIDPOOL_3RD_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0))
 
 /* cidpool_load(v, value[, stride]): `value` is a uint64_t *. */
-#define cidpool_load(...) \\
-    cidpool_load_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), \\
+#define cidpool_load(...) \
+    cidpool_load_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), \
         CIDPOOL_3RD_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0))
 
 /* cidpool_compare_store(v, expect, newv[, stride]) */
-#define cidpool_compare_store(...) \\
-    cidpool_compare_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \\
+#define cidpool_compare_store(...) \
+    cidpool_compare_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \
         CIDPOOL_4TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0))
 
 /* cidpool_compare_store_on(v, expect, newv, copy[, stride]) */
-#define cidpool_compare_store_on(...) \\
-    cidpool_compare_store_on_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \\
-        CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0), \\
+#define cidpool_compare_store_on(...) \
+    cidpool_compare_store_on_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \
+        CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0), \
         CIDPOOL_5TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0, 0))
 
 /* cidpool_compare_two_store(v, expect, v2, expect2, newv[, stride]) */
-#define cidpool_compare_two_store(...) \\
-    cidpool_compare_two_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
-        CIDPOOL_WORD_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0)), \\
+#define cidpool_compare_two_store(...) \
+    cidpool_compare_two_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
+        CIDPOOL_WORD_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0)), \
         CIDPOOL_6TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0, 0, 0))
 
 /* cidpool_compare_store_store(v, expect, newv, v2, newv2[, stride]) */
-#define cidpool_compare_store_store(...) \\
-    cidpool_compare_store_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \\
-        CIDPOOL_WORD_(CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0)), \\
+#define cidpool_compare_store_store(...) \
+    cidpool_compare_store_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \
+        CIDPOOL_WORD_(CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0)), \
         CIDPOOL_6TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0, 0, 0))
 
 /* cidpool_compare_copy_store(v, expect, newv, to, from, len[, stride]) */
-#define cidpool_compare_copy_store(...) \\
-    cidpool_compare_copy_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \\
-        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \\
-        CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0), CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0), \\
-        CIDPOOL_6TH_(__VA_ARGS__, 0, 0, 0, 0, 0, 0), \\
+#define cidpool_compare_copy_store(...) \
+    cidpool_compare_copy_store_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_2ND_(__VA_ARGS__, 0, 0)), \
+        CIDPOOL_VALUE_(CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0)), \
+        CIDPOOL_4TH_(__VA_ARGS__, 0, 0, 0, 0), CIDPOOL_5TH_(__VA_ARGS__, 0, 0, 0, 0, 0), \
+        CIDPOOL_6TH_(__VA_ARGS__, 0, 0, 0, 0, 0, 0), \
         CIDPOOL_7TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0, 0, 0, 0))
 
 /* cidpool_list_push(head, node, offset[, stride]) */
-#define cidpool_list_push(...) \\
-    cidpool_list_push_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0), \\
+#define cidpool_list_push(...) \
+    cidpool_list_push_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0), \
         CIDPOOL_4TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0))
 
 /* cidpool_list_pop(head, node, offset[, stride]): `node` is a void **. */
-#define cidpool_list_pop(...) \\
-    cidpool_list_pop_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0), \\
+#define cidpool_list_pop(...) \
+    cidpool_list_pop_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), CIDPOOL_3RD_(__VA_ARGS__, 0, 0, 0), \
         CIDPOOL_4TH_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0, 0))
 
 /* cidpool_list_pop_all(head, first[, stride]): `first` is a void **. */
-#define cidpool_list_pop_all(...) \\
-    cidpool_list_pop_all_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \\
-        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), \\
+#define cidpool_list_pop_all(...) \
+    cidpool_list_pop_all_strided(CIDPOOL_WORD_(CIDPOOL_1ST_(__VA_ARGS__, 0)), \
+        CIDPOOL_2ND_(__VA_ARGS__, 0, 0), \
         CIDPOOL_3RD_(__VA_ARGS__, CIDPOOL_STRIDE, 0, 0))
 
 /*
@@ -1003,57 +1006,59 @@ static inline int cidpool_current_mm_cid(void)
     return copy < 0 ? 0 : copy;
 }
 
-#define CIDPOOL_COPY_0_(v, cpu, stride) \\
+#define CIDPOOL_COPY_0_(v, cpu, stride) \
     ((__typeof__(v))((uintptr_t)(v) - (size_t)(cpu) * (size_t)(stride)))
 
 /* cidpool_load_add_store__ptr(mo, mode, v, count, cpu[, stride]) */
-#define cidpool_load_add_store__ptr(mo, mode, v, count, ...) \\
-    ((void)(mo), (void)(mode), \\
-        cidpool_add(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
+#define cidpool_load_add_store__ptr(mo, mode, v, count, ...) \
+    ((void)(mo), (void)(mode), \
+        cidpool_add(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
             count, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
 
 /* cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, cpu[, stride]) */
-#define cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, ...) \\
-    ((void)(mo), (void)(mode), \\
-        cidpool_compare_store_on(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
-            expect, newv, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
+#define cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, ...) \
+    ((void)(mo), (void)(mode), \
+        cidpool_compare_store_on(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
+            expect, newv, CIDPOOL_1ST_(__VA_ARGS__, 0), \
             CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
 
 /* cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, cpu[, stride]) */
-#define cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, ...) \\
-    ((void)(mo), (void)(mode), \\
-        cidpool_compare_store_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
-            expect, newv, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
+#define cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, ...) \
+    ((void)(mo), (void)(mode), \
+        cidpool_compare_store_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
+            expect, newv, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
             newv2, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
 
 /* cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, cpu[, stride]) */
-#define cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, ...) \\
-    ((void)(mo), (void)(mode), \\
-        cidpool_compare_two_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
-            expect, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
+#define cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, ...) \
+    ((void)(mo), (void)(mode), \
+        cidpool_compare_two_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
+            expect, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
             expect2, newv, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
 
 /* cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, cpu[, stride]) */
-#define cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, ...) \\
-    ((void)(mo), (void)(mode), \\
-        cidpool_compare_copy_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
-            expect, newv, CIDPOOL_COPY_0_(to, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
+#define cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, ...) \
+    ((void)(mo), (void)(mode), \
+        cidpool_compare_copy_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
+            expect, newv, CIDPOOL_COPY_0_(to, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
             from, len, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
 
 /*
  * cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, cpu[, stride]):
  * takes the first node of a list; `expectnot` is what an empty list's head holds: 0.
  */
-#define cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, ...) \\
-    ((void)(mo), (void)(mode), (void)sizeof(char[(expectnot) == 0 ? 1 : -1]), \\
-        cidpool_list_pop(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \\
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \\
+#define cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, ...) \
+    ((void)(mo), (void)(mode), (void)sizeof(char[(expectnot) == 0 ? 1 : -1]), \
+        cidpool_list_pop(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
+            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
             (void **)(load), (size_t)(voffp), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+
+#endif /* CIDPOOL_H */

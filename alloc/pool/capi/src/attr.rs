@@ -240,10 +240,7 @@ pub unsafe extern "C" fn cidpool_attr_set_max_nr_ranges(
 /// # Safety
 /// As for `cidpool_attr_destroy`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_attr_set_populate_policy(
-    attr: *mut Attr,
-    policy: c_int,
-) -> c_int {
+pub unsafe extern "C" fn cidpool_attr_set_populate_policy(attr: *mut Attr, policy: c_int) -> c_int {
     let set = |attr: &mut Attr| {
         attr.populate = Some(match policy {
             CIDPOOL_POPULATE_COW_INIT => Populate::Image,
@@ -274,12 +271,7 @@ pub unsafe extern "C" fn cidpool_attr_set_populate_policy(
 pub unsafe extern "C" fn cidpool_attr_set_init(
     attr: *mut Attr,
     init_func: Option<
-        unsafe extern "C" fn(
-            data: *mut c_void,
-            addr: *mut c_void,
-            len: usize,
-            cpu: c_int,
-        ) -> c_int,
+        unsafe extern "C" fn(data: *mut c_void, addr: *mut c_void, len: usize, cpu: c_int) -> c_int,
     >,
     init_priv: *mut c_void,
 ) -> c_int {

@@ -11,11 +11,14 @@ use crate::errno::{Errno, INVALID, NO_MEMORY, Result, answer, pointer, status};
 use cidpool::Counter;
 use core::ffi::c_int;
 
+/// A counter.
+pub struct CounterHandle(Counter);
+
 /// # Safety
 /// `counter` is null or a counter that is not destroyed.
-unsafe fn of<'a>(counter: *const Counter) -> Result<&'a Counter> {
+unsafe fn of<'a>(counter: *const CounterHandle) -> Result<&'a Counter> {
     // SAFETY: by the caller's promise.
-    unsafe { counter.as_ref() }.ok_or(INVALID)
+    unsafe { counter.as_ref() }.map(|handle| &handle.0).ok_or(INVALID)
 }
 
 /// Makes a counter at 0.
@@ -24,8 +27,8 @@ unsafe fn of<'a>(counter: *const Counter) -> Result<&'a Counter> {
 ///
 /// MT-safe. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub extern "C" fn cidpool_counter_create() -> *mut Counter {
-    pointer(|| Ok(Box::into_raw(Box::new(Counter::new()))))
+pub extern "C" fn cidpool_counter_create() -> *mut CounterHandle {
+    pointer(|| Ok(Box::into_raw(Box::new(CounterHandle(Counter::new())))))
 }
 
 /// Destroys `counter`. Null is no counter, and fine.
@@ -35,7 +38,7 @@ pub extern "C" fn cidpool_counter_create() -> *mut Counter {
 /// # Safety
 /// `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any more.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_counter_destroy(counter: *mut Counter) {
+pub unsafe extern "C" fn cidpool_counter_destroy(counter: *mut CounterHandle) {
     if !counter.is_null() {
         // SAFETY: by the caller's promise.
         drop(unsafe { Box::from_raw(counter) });
@@ -50,9 +53,9 @@ pub unsafe extern "C" fn cidpool_counter_destroy(counter: *mut Counter) {
 /// # Safety
 /// `counter` is of `cidpool_counter_create`, and not destroyed yet.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_counter_add(counter: *mut Counter, count: u64) {
+pub unsafe extern "C" fn cidpool_counter_add(counter: *mut CounterHandle, count: u64) {
     // SAFETY: by the caller's promise.
-    unsafe { (*counter).add(count) };
+    unsafe { (*counter).0.add(count) };
 }
 
 /// Gives `counter` its copies now, rather than when a second thread adds to it.
@@ -66,7 +69,7 @@ pub unsafe extern "C" fn cidpool_counter_add(counter: *mut Counter, count: u64) 
 /// # Safety
 /// `counter` is null or of `cidpool_counter_create`, and not destroyed yet.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_counter_spread(counter: *mut Counter) -> c_int {
+pub unsafe extern "C" fn cidpool_counter_spread(counter: *mut CounterHandle) -> c_int {
     // SAFETY: by the caller's promise.
     status(|| unsafe { of(counter) }?.spread().map_err(|_| NO_MEMORY))
 }
@@ -81,7 +84,7 @@ pub unsafe extern "C" fn cidpool_counter_spread(counter: *mut Counter) -> c_int 
 /// # Safety
 /// As for `cidpool_counter_spread`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_counter_sum(counter: *const Counter) -> u64 {
+pub unsafe extern "C" fn cidpool_counter_sum(counter: *const CounterHandle) -> u64 {
     // SAFETY: by the caller's promise.
     answer(0, || Ok(unsafe { of(counter) }?.sum()))
 }
@@ -100,7 +103,7 @@ pub unsafe extern "C" fn cidpool_counter_sum(counter: *const Counter) -> u64 {
 /// As for `cidpool_counter_spread`; `sum` is null, or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_counter_sum_exact(
-    counter: *const Counter,
+    counter: *const CounterHandle,
     sum: *mut u64,
 ) -> c_int {
     status(|| {

@@ -111,11 +111,7 @@ pub extern "C" fn cidpool_current_copy() -> c_int {
 /// # Safety
 /// `node` and `cid` are null, or may be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cidpool_place_of(
-    copy: c_int,
-    node: *mut c_int,
-    cid: *mut c_int,
-) -> c_int {
+pub unsafe extern "C" fn cidpool_place_of(copy: c_int, node: *mut c_int, cid: *mut c_int) -> c_int {
     status(|| {
         let copy = usize::try_from(copy).map_err(|_| INVALID)?;
         let place = of_process()?.place(copy).ok_or(INVALID)?;
@@ -199,10 +195,7 @@ pub unsafe extern "C" fn cidpool_percpu_for_each(
 
 /// # Safety
 /// `pool` is null or a pool that is not destroyed.
-unsafe fn handle_and_item<'a>(
-    pool: *const Handle,
-    ptr: *mut c_void,
-) -> Result<(&'a Handle, Item)> {
+unsafe fn handle_and_item<'a>(pool: *const Handle, ptr: *mut c_void) -> Result<(&'a Handle, Item)> {
     // SAFETY: by the caller's promise.
     let handle = unsafe { Handle::of(pool) }?;
     Ok((handle, Item::from_ptr(NonNull::new(ptr.cast()).ok_or(INVALID)?)))

@@ -40,3 +40,18 @@ fn malloc_stays_the_programs() {
     let theirs = ["malloc", "free", "calloc", "realloc", "aligned_alloc", "posix_memalign"];
     assert!(theirs.iter().all(|name| !exported.contains(*name)), "{exported:?}");
 }
+
+/// The kernel and libc hold addresses of its code: `build.rs` tells the linker so.
+#[test]
+fn the_shared_library_has_its_name_and_is_never_unloaded() {
+    if Command::new("readelf").arg("--version").output().is_err() {
+        skip("no readelf here");
+        return;
+    }
+    let output = run(Command::new("readelf").args(["-d", "-W"]).arg(&library().shared));
+    let text = said(&output);
+    let says = |what: &str, word: &str| {
+        text.lines().any(|line| line.contains(what) && line.contains(word))
+    };
+    assert!(says("(SONAME)", "[libcidpool.so]") && says("(FLAGS_1)", "NODELETE"), "{text}");
+}

@@ -31,7 +31,8 @@ fn the_header_is_what_the_sources_make() {
         committed == generated,
         "{} is not what the sources make, from line {:?} on; CIDALLOC_BLESS=1 writes it anew",
         path.display(),
-        differs.map_or(committed.lines().count().min(generated.lines().count()) + 1, |line| line + 1),
+        differs
+            .map_or(committed.lines().count().min(generated.lines().count()) + 1, |line| line + 1),
     );
 }
 

@@ -88,7 +88,8 @@ pub(crate) fn compile(source: &str, linked: Linked) -> Option<PathBuf> {
     let program = folder.join(draft);
     let mut command = Command::new(&cc);
     command.args(["-std=gnu11", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-I"]);
-    command.arg(root().join("include")).arg(root().join(source)).arg("-o").arg(&program);
+    command.arg(root().join("include")).arg("-isystem").arg(root().join("../../../tests/c"));
+    command.arg(root().join(source)).arg("-o").arg(&program);
     match linked {
         Linked::Shared => {
             command.arg(&library.shared).arg(format!("-Wl,-rpath,{}", folder.display()));
@@ -107,7 +108,7 @@ pub(crate) fn compile(source: &str, linked: Linked) -> Option<PathBuf> {
 pub(crate) fn header_compiles(variable: &str, default: &str, language: &str, std: &str) {
     let Some(compiler) = compiler(variable, default) else { return };
     let mut command = Command::new(compiler);
-    command.args(["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-pragma-once-outside-header"]);
+    command.args(["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
     command.arg(format!("-std={std}")).args(["-x", language]);
     command.arg(root().join("include/cidpool.h"));
     let output = run(&mut command);

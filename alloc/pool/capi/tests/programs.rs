@@ -16,16 +16,22 @@ impl Program {
     fn of(source: &str, linked: Linked) -> Option<Self> {
         compile(source, linked).map(Self)
     }
-    fn run(&self, cids: &str, arguments: &[&str]) -> Output {
+    fn command(&self, cids: &str) -> Command {
         let mut command = Command::new(&self.0);
-        command.args(arguments).env("CIDALLOC_CID", cids);
+        command.env("CIDALLOC_CID", cids);
         for ours in ["CIDALLOC_FORBID_SKIP", "CIDALLOC_BLESS", "CIDALLOC_TEST_SOURCE"] {
             command.env_remove(ours);
         }
-        run(&mut command)
+        command
+    }
+    fn run(&self, cids: &str, arguments: &[&str]) -> Output {
+        run(self.command(cids).args(arguments))
     }
     fn passes(&self, cids: &str) {
-        let output = self.run(cids, &[]);
+        self.passes_in(cids, &[]);
+    }
+    fn passes_in(&self, cids: &str, environment: &[(&str, &str)]) {
+        let output = run(self.command(cids).envs(environment.iter().copied()));
         assert!(output.status.success(), "with cids {cids}: {}", said(&output));
     }
 }
@@ -46,6 +52,12 @@ fn each_function_keeps_its_contract() {
 fn operations_are_done_once_on_every_source_of_cids() {
     let Some(program) = Program::of("tests/c/operations.c", Linked::Shared) else { return };
     SOURCES.iter().for_each(|cids| program.passes(cids));
+}
+
+#[test]
+fn operations_are_done_once_where_libc_registers_nobody() {
+    let Some(program) = Program::of("tests/c/operations.c", Linked::Shared) else { return };
+    program.passes_in("auto", &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")]);
 }
 
 #[test]
@@ -95,7 +107,8 @@ fn split(program: &str) -> (&str, &str) {
 
 /// The renames that the comment of the port lists, two names to a line.
 fn renames(comment: &str) -> Vec<(&str, &str)> {
-    let lines = comment.lines().filter_map(|line| line.trim_start_matches(" *").trim().split_once(" -> "));
+    let lines =
+        comment.lines().filter_map(|line| line.trim_start_matches(" *").trim().split_once(" -> "));
     lines.map(|(from, to)| (from.trim(), to.trim())).collect()
 }
 

@@ -75,7 +75,7 @@ static void creating(void) {
     DONE(cidpool_destroy(NULL));
 }
 
-static int fill(void *data, void *address, size_t len, int cpu) {
+static int fill_image(void *data, void *address, size_t len, int cpu) {
     CHECK(cpu == -1 && len == CIDPOOL_STRIDE, "%d, %zu", cpu, len);
     memset(address, *(int *)data, len);
     return 0;
@@ -84,7 +84,7 @@ static int fill(void *data, void *address, size_t len, int cpu) {
 static void initialisers(void) {
     int byte = 0x2a;
     struct cidpool_attr *attr = cidpool_attr_create();
-    DONE(cidpool_attr_set_init(attr, fill, &byte));
+    DONE(cidpool_attr_set_init(attr, fill_image, &byte));
     struct cidpool *pool = pool_of(16, attr);
     unsigned char *item = cidpool_percpu_malloc(pool);
     CHECK(item != NULL, "%s", strerror(errno));
