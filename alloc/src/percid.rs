@@ -86,6 +86,8 @@ fn first() -> Result<&'static Cids, OutOfMemory> {
         unsafe { table.add(row).write((node * heap.cids) as u32) };
     }
     let by_cpu = heap.source == Source::Cpu;
+    // SAFETY: just written, and constant from now on; if it is given back, so are these cids.
+    let table = unsafe { core::slice::from_raw_parts(table, rows) };
     let made = Cids {
         current: Current::new(&heap.registration, by_cpu, table),
         nodes: heap.nodes,

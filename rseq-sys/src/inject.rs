@@ -190,8 +190,8 @@ pub const SECTIONS: [Operation; 8] = [
 ];
 
 /// The sections on copies.
-pub const COPIES: [Operation; 9] = [
-    operation(0x210, "add", &["armed", "ids", "row"]),
+pub const COPIES: [Operation; 10] = [
+    operation(0x210, "add", &["armed", "ids", "cpu"]),
     operation(0x220, "load", &["armed", "ids", "row"]),
     operation(0x230, "compare_store", &["armed", "ids", "row", "word"]),
     operation(0x240, "compare_two_store", &["armed", "ids", "row", "word", "other"]),
@@ -204,6 +204,7 @@ pub const COPIES: [Operation; 9] = [
         "compare_copy_store",
         &["armed", "ids", "row", "word", "8 bytes", "byte", "all"],
     ),
+    operation(0x2f0, "add, in rows", &["armed", "ids", "row"]),
 ];
 
 /// An operation on a copy under a lease: its own accesses are between the last two points.

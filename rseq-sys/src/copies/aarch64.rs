@@ -82,6 +82,13 @@ unsafe extern "C" {
         from: *const u8,
         len: usize,
     ) -> Raw;
+    fn cidalloc_rseq_copies_add_through(
+        current: &Current,
+        shift: u64,
+        route: *const usize,
+        offset: usize,
+        k: u64,
+    ) -> Raw;
 }
 
 /// Adds `k` to the current copy of `word`; false when the thread has no cid.
@@ -130,7 +137,7 @@ pub unsafe fn compare_store(
 ///
 /// # Safety
 /// As [`add`], for both words; for `other`, readable is enough.
-#[inline(never)]
+#[inline]
 pub unsafe fn compare_two_store(
     current: &Current,
     shift: u32,
@@ -160,7 +167,7 @@ pub unsafe fn compare_two_store(
 ///
 /// # Safety
 /// As [`add`], for both words. Nobody relies on `other` unless they saw `new`.
-#[inline(never)]
+#[inline]
 pub unsafe fn compare_store_store(
     current: &Current,
     shift: u32,
@@ -229,7 +236,7 @@ pub unsafe fn pop_all(current: &Current, shift: u32, head: *mut u64) -> Outcome 
 /// # Safety
 /// As [`add`], for `word` and for `len` bytes at `to`; `len` bytes at `from` are readable, and the
 /// two do not overlap. Nobody relies on the bytes at `to` unless they saw `new`.
-#[inline(never)]
+#[inline]
 #[expect(clippy::too_many_arguments, reason = "the operation's")]
 pub unsafe fn compare_copy_store(
     current: &Current,
@@ -255,4 +262,21 @@ pub unsafe fn compare_copy_store(
         )
     }
     .outcome()
+}
+
+/// Adds `k` to the current copy of the word that is `offset` bytes above the address in `*route`; false
+/// when that is odd, or the thread has no cid. Copies are `1 << SHIFT` bytes apart.
+///
+/// # Safety
+/// As [`add`](super::add), for the word of each even `*route` that a section may find.
+#[inline(always)]
+#[must_use]
+pub unsafe fn add_through<const SHIFT: u32>(
+    current: &Current,
+    route: *const usize,
+    offset: usize,
+    k: u64,
+) -> bool {
+    // SAFETY: as in `add`; what leaves before the route is read leaves without a cid.
+    unsafe { cidalloc_rseq_copies_add_through(current, SHIFT.into(), route, offset, k) }.what != 0
 }

@@ -13,7 +13,7 @@ use super::{Current, Outcome};
 use crate::cs::{CID_BITS, CIDS_PER_NODE};
 use crate::lease::Lease;
 use crate::sync::{
-    AtomicU64,
+    AtomicU8, AtomicU64,
     Ordering::{Relaxed, Release},
 };
 
@@ -245,11 +245,32 @@ pub unsafe fn compare_copy_store(
 ) -> Outcome {
     let copy = |n: usize| {
         // SAFETY: the thread's copy and the caller's bytes, which do not overlap.
-        unsafe { from.copy_to_nonoverlapping(to.wrapping_add(n << shift), len) };
+        unsafe { copy_bytes(to.wrapping_add(n << shift), from, len) };
         true
     };
     // SAFETY: by the caller's promise; nobody looks at the bytes before the commit.
     unsafe { compare_then(lease, current, shift, word, expected, new, copy) }
+}
+
+/// Copies `len` bytes, in atomic stores: others may read what is there, and find by the word that it
+/// changed meanwhile. In words where `to` is aligned.
+///
+/// # Safety
+/// `to` is writable and `from` readable for `len` bytes; they do not overlap.
+#[inline]
+unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
+    const WORD: usize = size_of::<u64>();
+    let words = if to.addr().is_multiple_of(WORD) { len / WORD } else { 0 };
+    // SAFETY: by the caller's promise.
+    unsafe {
+        for i in (0..words).map(|word| word * WORD) {
+            let word = from.add(i).cast::<u64>().read_unaligned();
+            AtomicU64::from_ptr(to.add(i).cast()).store(word, Relaxed);
+        }
+        for i in words * WORD..len {
+            AtomicU8::from_ptr(to.add(i)).store(from.add(i).read(), Relaxed);
+        }
+    }
 }
 
 /// Writes `new` to the thread's copy of `word` if it holds `expected`, and then `prepare`, called

@@ -69,9 +69,11 @@ mod arch;
 mod arch;
 pub mod leased;
 
+#[cfg(target_arch = "x86_64")]
+pub use arch::{add_through_cid, add_through_cid_at};
 pub use arch::{
-    add, add_through, compare_copy_store, compare_store, compare_store_store, compare_two_store, load, pop,
-    pop_all, push,
+    add, add_through, compare_copy_store, compare_store, compare_store_store, compare_two_store,
+    load, pop, pop_all, push,
 };
 
 /// Where the sections find the ids, and which copy is theirs. Constant for the process.
@@ -85,9 +87,12 @@ pub struct Current {
     pub ids: isize,
     /// The first copy of each node; or for each CPU the first copy of its node.
     pub rows: *const u32,
+    /// The same where there are several rows. Null where all of them begin at copy 0: so a section
+    /// spares a load on which the address of its word would wait (1.4 of 2.4 ns of an `add` on Zen).
+    pub several: *const u32,
 }
 
-// SAFETY: three constants, and a table that is never written again.
+// SAFETY: constants, and a table that is never written again.
 unsafe impl Send for Current {}
 // SAFETY: as above.
 unsafe impl Sync for Current {}
@@ -95,9 +100,15 @@ unsafe impl Sync for Current {}
 impl Current {
     /// For `registration`, with `rows` indexed by node, or by CPU number.
     #[must_use]
-    pub fn new(registration: &Registration, by_cpu: bool, rows: *const u32) -> Self {
+    pub fn new(registration: &Registration, by_cpu: bool, rows: &'static [u32]) -> Self {
         let pair = if by_cpu { crate::abi::CPU_ID_START } else { crate::abi::NODE_ID };
-        Self { area: registration.offset, ids: registration.offset + pair as isize, rows }
+        let is_one = rows.iter().all(|&first| first == 0);
+        Self {
+            area: registration.offset,
+            ids: registration.offset + pair as isize,
+            rows: rows.as_ptr(),
+            several: if is_one { core::ptr::null() } else { rows.as_ptr() },
+        }
     }
 
     /// The copy of the calling thread, or `None` while it is not registered. A hint, stale at once.

@@ -14,8 +14,9 @@ mod outcomes;
 mod storm;
 
 const SHIFT: u32 = 12;
-/// Where rows begin in the tests: at no copy that an id alone would lead to.
-const ROWS: [u32; 2] = [3, 131];
+/// Where rows begin in the tests: all of them at copy 0, or at no copy that an id alone would lead
+/// to.
+const ROWS: [[u32; 2]; 2] = [[0, 0], [3, 131]];
 const COPIES: usize = 512;
 const WORDS: usize = 1 << (SHIFT - 3);
 
@@ -29,6 +30,7 @@ enum Source {
 
 struct World {
     source: Source,
+    rows: [u32; 2],
     current: Current,
     registration: Registration,
     /// Copy 0, and behind it the others.
@@ -45,7 +47,7 @@ fn feature_size() -> u32 {
         .map_or(0, |pair| word(pair, 8) as u32)
 }
 
-/// A world for each source that this kernel has.
+/// Worlds for each source that this kernel has: with one row, and with several.
 fn worlds() -> Vec<World> {
     static REGISTRATION: OnceLock<Registration> = OnceLock::new();
     let registration = *REGISTRATION.get_or_init(|| detect(feature_size()));
@@ -58,16 +60,16 @@ fn worlds() -> Vec<World> {
         }
         _ => sources.extend([Source::Kernel, Source::Cpu]),
     }
-    sources.into_iter().map(|source| World::new(source, registration)).collect()
+    let each = |source| ROWS.map(|rows| World::new(source, rows, registration));
+    sources.into_iter().flat_map(each).collect()
 }
 
 impl World {
-    fn new(source: Source, registration: Registration) -> Self {
-        let rows: Vec<u32> = (0..8192).map(|row| ROWS[row % 2]).collect();
-        let rows = rows.leak().as_ptr();
-        let current = Current::new(&registration, source == Source::Cpu, rows);
+    fn new(source: Source, rows: [u32; 2], registration: Registration) -> Self {
+        let table: Vec<u32> = (0..8192).map(|row| rows[row % 2]).collect();
+        let current = Current::new(&registration, source == Source::Cpu, table.leak());
         let memory = std::vec![0u64; COPIES * WORDS].leak().as_mut_ptr();
-        Self { source, current, registration, memory }
+        Self { source, rows, current, registration, memory }
     }
 
     /// Begins a thread, whose lease is on `cid` of node 1.

@@ -18,7 +18,7 @@ mod window;
 #[path = "x86_64/through.rs"]
 mod through;
 
-pub use through::add_through;
+pub use through::{add_through, add_through_cid, add_through_cid_at};
 
 /// Adds `k` to the current copy of `word`; false when the thread has no cid.
 ///
@@ -29,12 +29,46 @@ pub use through::add_through;
 #[inline(always)]
 #[must_use]
 pub unsafe fn add(current: &Current, shift: u32, word: *mut u64, k: u64) -> bool {
+    if !current.several.is_null() {
+        // SAFETY: by the caller's promise.
+        return unsafe { add_in_rows(current, shift, word, k) };
+    }
     around!(0x210);
+    // The shortest of all windows, since it is what a counter costs: no row, and no register for
+    // the outcome, which is where it goes on.
     // SAFETY: CID-EXCLUSIVE makes the copy ours within the window; it is there by the caller's
     // promise.
+    unsafe {
+        section!(
+            0x210,
+            [
+                "mov {s:e}, dword ptr fs:[{ids} + 4]",
+                point!(0x210, 2),
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl {no_cid}",
+                point!(0x210, 3),
+                "shl {s}, cl",
+                "add qword ptr [{v} + {s}], {k}",
+            ],
+            s = out(reg) _, area = in(reg) current.area, ids = in(reg) current.ids,
+            v = in(reg) word, k = in(reg) k, no_cid = label { return false },
+            in("cl") shift as u8,
+        );
+    }
+    true
+}
+
+/// As [`add`], where copies have rows.
+///
+/// # Safety
+/// As there.
+#[inline]
+unsafe fn add_in_rows(current: &Current, shift: u32, word: *mut u64, k: u64) -> bool {
+    around!(0x2f0);
+    // SAFETY: as in `add`.
     let distance = unsafe {
         on_copy!(
-            0x210, current, shift,
+            0x2f0, current, shift,
             ["add qword ptr [{v} + {s}], {k}"],
             c = out(reg) _, v = in(reg) word, k = in(reg) k,
         )
@@ -99,7 +133,7 @@ pub unsafe fn compare_store(
 ///
 /// # Safety
 /// As [`add`], for both words; for `other`, readable is enough.
-#[inline(never)]
+#[inline]
 pub unsafe fn compare_two_store(
     current: &Current,
     shift: u32,
@@ -146,7 +180,7 @@ pub unsafe fn compare_two_store(
 ///
 /// # Safety
 /// As [`add`], for both words. Nobody relies on `other` unless they saw `new`.
-#[inline(never)]
+#[inline]
 pub unsafe fn compare_store_store(
     current: &Current,
     shift: u32,
@@ -291,7 +325,7 @@ struct Copying {
 /// # Safety
 /// As [`add`], for `word` and for `len` bytes at `to`; `len` bytes at `from` are readable, and the
 /// two do not overlap. Nobody relies on the bytes at `to` unless they saw `new`.
-#[inline(never)]
+#[inline]
 #[expect(clippy::too_many_arguments, reason = "the operation's")]
 pub unsafe fn compare_copy_store(
     current: &Current,

@@ -148,7 +148,7 @@ fn rows_lead_to_the_copies_of_a_node() {
             // SAFETY: the world's own offset.
             _ => unsafe { crate::area::ids_at(w.current.ids) },
         };
-        number == (ROWS[row as usize % 2] + id) as usize
+        number == (w.rows[row as usize % 2] + id) as usize
     });
 }
 
@@ -194,7 +194,10 @@ fn an_abort_at_each_point_of_each_section_changes_nothing_but_the_time() {
     for w in worlds().iter().filter(|w| w.source != Source::Leased) {
         w.enter(2);
         for operation in inject::COPIES {
-            for place in 1..=operation.inside.len() as u32 {
+            // One of the two windows of `add`.
+            let other = if w.rows == ROWS[0] { "add, in rows" } else { "add" };
+            let places = if operation.name == other { 0 } else { operation.inside.len() as u32 };
+            for place in 1..=places {
                 let mut seen = false;
                 let held = (0..1000).any(|_| {
                     w.clear();

@@ -1,7 +1,8 @@
 //! The way of a section to its copy: the frame is [`crate::cs`]'s.
 //!
 //! Registers by name: `t` descriptor, then free for use; `s` distance of the copy, below 0 for a
-//! thread without one; `c` the word that was found; `cl` the shift, which no window changes.
+//! thread without one; `c` the ids, then the word that was found; `cl` the shift, which no window
+//! changes.
 
 /// A section on the current copy, which is `{s}` bytes above copy 0. Gives that distance: below 0 if
 /// the thread has no cid.
@@ -17,16 +18,20 @@ macro_rules! on_copy {
                 "movsxd {s}, dword ptr fs:[{area} + {CPU_ID}]",
                 "test {s}, {s}",
                 "js 4f",
-                "mov {s:e}, {c:e}",
-                "shr {c}, 32",
-                "mov {s:e}, dword ptr [{rows} + {s}*4]",
+                "mov {s}, {c}",
+                "shr {s}, 32",
+                "test {rows}, {rows}",
+                "jz 6f",
+                "mov {c:e}, {c:e}",
+                "mov {c:e}, dword ptr [{rows} + {c}*4]",
                 "add {s}, {c}",
+                "6:",
                 point!($operation, 3),
                 "shl {s}, cl",
                 $($body,)+
             ],
             s = out(reg) distance,
-            area = in(reg) $current.area, ids = in(reg) $current.ids, rows = in(reg) $current.rows,
+            area = in(reg) $current.area, ids = in(reg) $current.ids, rows = in(reg) $current.several,
             $($operand)*
             in("cl") $shift as u8,
         );
