@@ -24,8 +24,9 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    fence,
 };
 use memmap2::{MmapOptions, MmapRaw};
 use std::io;
@@ -48,6 +49,8 @@ pub(crate) struct Items {
     used: AtomicUsize,
     /// Slots before it have ranges; changed under the lock alone.
     vacant_from: AtomicUsize,
+    /// Nobody has put a bit since a search that found none.
+    is_exhausted: AtomicBool,
     /// A word that had free bits lately.
     hint: AtomicUsize,
     pub(crate) shape: Shape,
@@ -114,6 +117,7 @@ impl Items {
             ranges_max,
             used: AtomicUsize::new(0),
             vacant_from: AtomicUsize::new(0),
+            is_exhausted: AtomicBool::new(false),
             hint: AtomicUsize::new(0),
             shape,
             len,
@@ -248,7 +252,10 @@ impl Items {
         }
         debug_assert_eq!(rest.mask & mine.mask, 0);
         self.used.fetch_max(slot + 1, Release);
-        self.hint.store(first, Relaxed);
+        if self.per_range > mine.mask.count_ones() as usize {
+            self.hint.store(first, Relaxed);
+            self.look_again();
+        }
         mine
     }
 
@@ -270,6 +277,8 @@ impl Items {
                 for undone in 0..word {
                     self.word(Kind::Free, first + undone).fetch_or(self.full(undone), Release);
                 }
+                fence(SeqCst);
+                self.look_again();
                 return None;
             }
         }
@@ -321,8 +330,27 @@ impl Items {
         })
     }
 
-    /// Goes through the words with free bits, from the hint on, until `take` got some.
+    /// Goes through the words with free bits, from the hint on, until `take` got some. Fails at once
+    /// where nothing was found and nothing came since: a pool of many ranges that grows would go
+    /// through all of them for each new one.
     fn search(&self, take: impl Fn(usize, u64) -> Option<Group>) -> Option<Group> {
+        if self.is_exhausted.load(Relaxed) {
+            return None;
+        }
+        self.scan(&take).or_else(|| {
+            // Who puts a bit looks at the flag afterwards, and this looks at the bits after the
+            // flag: one of the two sees the other.
+            self.is_exhausted.store(true, SeqCst);
+            fence(SeqCst);
+            let found = self.scan(&take);
+            if found.is_some() {
+                self.is_exhausted.store(false, Relaxed);
+            }
+            found
+        })
+    }
+
+    fn scan(&self, take: impl Fn(usize, u64) -> Option<Group>) -> Option<Group> {
         let words = self.used() * self.words_per_range;
         let start = self.hint.load(Relaxed);
         for word in (start.min(words)..words).chain(0..start.min(words)) {
@@ -339,11 +367,20 @@ impl Items {
         None
     }
 
+    /// Forgets that nothing was found: the next search goes through everything.
+    pub(crate) fn look_again(&self) {
+        self.is_exhausted.store(false, Relaxed);
+    }
+
     /// Makes items free for everybody. False when one of them was.
     pub(crate) fn put(&self, group: Group) -> bool {
         let word = group.number as usize / 2;
         let wide = group.wide();
         let was_allocated = self.word(Kind::Free, word).fetch_or(wide, Release) & wide == 0;
+        fence(SeqCst);
+        if self.is_exhausted.load(Relaxed) {
+            self.look_again();
+        }
         if self.hint.load(Relaxed) != word {
             self.hint.store(word, Relaxed);
         }

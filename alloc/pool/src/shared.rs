@@ -173,7 +173,10 @@ impl Shared {
                 continue;
             }
             let Some(slot) = vacant else {
-                return Err(AllocateError::Full { ranges: self.items.ranges_max() });
+                // Another search may have said so while it found something itself.
+                self.items.look_again();
+                let full = AllocateError::Full { ranges: self.items.ranges_max() };
+                return self.items.take_some(most).ok_or(full);
             };
             let refused = |error: io::Error| AllocateError::Refused {
                 errno: error.raw_os_error().unwrap_or(libc::ENOMEM),
