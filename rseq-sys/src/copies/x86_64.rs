@@ -67,9 +67,9 @@ unsafe fn add_in_rows(current: &Current, shift: u32, word: *mut u64, k: u64) -> 
     around!(0x2f0);
     // SAFETY: as in `add`.
     let distance = unsafe {
-        on_copy!(
+        on_copy_unless!(
             0x2f0, current, shift,
-            ["add qword ptr [{v} + {s}], {k}"],
+            [], ["add qword ptr [{v} + {s}], {k}"],
             c = out(reg) _, v = in(reg) word, k = in(reg) k,
         )
     };

@@ -7,7 +7,20 @@
 /// A section on the current copy, which is `{s}` bytes above copy 0. Gives that distance: below 0 if
 /// the thread has no cid.
 macro_rules! on_copy {
-    ($operation:literal, $current:expr, $shift:expr, [$($body:expr),+ $(,)?], $($operand:tt)*) => {{
+    ($operation:literal, $current:expr, $shift:expr, [$($body:expr),+ $(,)?], $($operand:tt)*) => {
+        on_copy_unless!(
+            $operation, $current, $shift,
+            ["test {rows}, {rows}", "jz 6f"],
+            [$($body),+],
+            $($operand)*
+        )
+    };
+}
+
+/// As [`on_copy!`], where `$one_row` goes to label 6 if there is one row alone: then `{s}` is the copy.
+macro_rules! on_copy_unless {
+    ($operation:literal, $current:expr, $shift:expr, [$($one_row:expr),*],
+        [$($body:expr),+], $($operand:tt)*) => {{
         let distance: isize;
         section!(
             $operation,
@@ -20,8 +33,7 @@ macro_rules! on_copy {
                 "js 4f",
                 "mov {s}, {c}",
                 "shr {s}, 32",
-                "test {rows}, {rows}",
-                "jz 6f",
+                $($one_row,)*
                 "mov {c:e}, {c:e}",
                 "mov {c:e}, dword ptr [{rows} + {c}*4]",
                 "add {s}, {c}",
