@@ -387,7 +387,7 @@ struct cidpool *cidpool_of(const void *ptr);
  *   its initialiser failed;
  * - `EPERM`: an ancestor process keeps the pool for itself.
  *
- * MT-safe, without a lock but when a range is added. For signal handlers, but for that.
+ * MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
  *
  * # Safety
  * `pool` is null or of `cidpool_create`, and not destroyed yet.
@@ -527,7 +527,7 @@ int cidpool_set_add_pool(struct cidpool_set *set,
  * - `ENOMEM`: no pool has items of that length, or all that have are full;
  * - `EPERM`: an ancestor process keeps the pool for itself.
  *
- * MT-safe, without a lock but when a range is added. For signal handlers, but for that.
+ * MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
  *
  * # Safety
  * `set` is null or of `cidpool_set_create`, and not destroyed yet.

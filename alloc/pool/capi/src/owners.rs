@@ -112,16 +112,33 @@ impl Ranges {
     /// no child of `fork` waits for one; two threads that come at once write the same.
     #[cold]
     pub(crate) fn add(&self, base: usize, stride: usize, pool: *const Handle) {
-        let link = Box::into_raw(Box::new(Link { base, next: null_mut() }));
         // On the list first: what has entries is on it.
-        self.0.update(Release, Relaxed, |next| {
-            // SAFETY: not on the list yet, so nobody else's.
-            unsafe { (*link).next = next };
-            link
-        });
+        if !self.has(base) {
+            let link = Box::into_raw(Box::new(Link { base, next: null_mut() }));
+            self.0.update(Release, Relaxed, |next| {
+                // SAFETY: not on the list yet, so nobody else's.
+                unsafe { (*link).next = next };
+                link
+            });
+        }
         for entry in entries(base, stride) {
             entry.store(pool.cast_mut().cast(), Release);
         }
+    }
+
+    /// Whether a range at `base` is on the list: one that was given back may come again, also when
+    /// another pool had its addresses meanwhile.
+    fn has(&self, base: usize) -> bool {
+        // SAFETY: links are freed by `remove_all` alone, which nobody is beside.
+        let mut link = unsafe { self.0.load(Acquire).as_ref() };
+        while let Some(Link { base: known, next }) = link {
+            if *known == base {
+                return true;
+            }
+            // SAFETY: as above.
+            link = unsafe { next.as_ref() };
+        }
+        false
     }
 
     /// Takes all entries out that lead to `pool`, which goes: nobody has its items.

@@ -150,7 +150,7 @@ pub unsafe extern "C" fn cidpool_set_add_pool(set: *mut Set, pool: *mut Handle) 
 /// - `ENOMEM`: no pool has items of that length, or all that have are full;
 /// - `EPERM`: an ancestor process keeps the pool for itself.
 ///
-/// MT-safe, without a lock but when a range is added. For signal handlers, but for that.
+/// MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
 ///
 /// # Safety
 /// `set` is null or of `cidpool_set_create`, and not destroyed yet.

@@ -1,6 +1,8 @@
 //! The library under test, and programs for it.
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -68,7 +70,8 @@ pub(crate) fn skip(why: &str) {
         std::env::var("CIDALLOC_FORBID_SKIP").as_deref() != Ok("1"),
         "skipped: {why}; skips are forbidden here (CIDALLOC_FORBID_SKIP=1)"
     );
-    eprintln!("skipped: {why}");
+    // Written past the harness's capture, which would swallow the line of a passing test.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// How a program gets the library.
@@ -84,8 +87,10 @@ pub(crate) fn compile(source: &str, linked: Linked) -> Option<PathBuf> {
     let library = library();
     let folder = library.shared.parent().expect("the library lies in a folder");
     let stem = Path::new(source).file_stem().and_then(OsStr::to_str).expect("a source's name");
-    let draft = format!("cidpool-{stem}-{linked:?}-{}", std::process::id());
-    let program = folder.join(draft);
+    // Several tests may run the same program.
+    static PROGRAMS: AtomicUsize = AtomicUsize::new(0);
+    let number = PROGRAMS.fetch_add(1, Relaxed);
+    let program = folder.join(format!("cidpool-{stem}-{}-{number}", std::process::id()));
     let mut command = Command::new(&cc);
     command.args(["-std=gnu11", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-I"]);
     command.arg(root().join("include")).arg("-isystem").arg(root().join("../../../tests/c"));

@@ -2,6 +2,7 @@
 #include "check.h"
 #include "cidpool.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
@@ -67,6 +68,12 @@ static void creating(void) {
     REFUSED(cidpool_create("\xff", 8, NULL), EINVAL);
     struct cidpool_attr *attr = cidpool_attr_create();
     DONE(cidpool_attr_set_percpu(attr, 16, 0));
+    REFUSED(cidpool_create("x", 8, attr), EINVAL);
+    DONE(cidpool_attr_set_percpu(attr, (size_t)1 << 63, 0));
+    REFUSED(cidpool_create("x", 8, attr), EINVAL);
+    REFUSED(cidpool_create("x", SIZE_MAX, attr), EINVAL);
+    DONE(cidpool_attr_set_percpu(attr, 0, 0));
+    DONE(cidpool_attr_set_max_nr_ranges(attr, ULONG_MAX));
     REFUSED(cidpool_create("x", 8, attr), EINVAL);
     cidpool_attr_destroy(attr);
     struct cidpool *pool = cidpool_create(NULL, 8, NULL);
