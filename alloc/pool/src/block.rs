@@ -117,7 +117,10 @@ impl Block {
             return Err(NewError::Misaligned { align, item_len });
         }
         let item = allocate(pool)?;
-        assert!(item.as_ptr().as_ptr().addr().is_multiple_of(align), "items of a multiple of it are");
+        assert!(
+            item.as_ptr().as_ptr().addr().is_multiple_of(align),
+            "items of a multiple of it are"
+        );
         Ok(Self { item, words, shift: pool.shift(), cids: pool.cids(), pool: pool.clone() })
     }
 

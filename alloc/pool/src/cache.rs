@@ -135,9 +135,8 @@ impl<K: Pod, V: Pod> Cache<K, V> {
             return None;
         }
         let mut value = V::zeroed();
-        for (to, from) in bytemuck::bytes_of_mut(&mut value)
-            .chunks_mut(WORD)
-            .zip(&entry[1 + Self::KEY_WORDS..])
+        for (to, from) in
+            bytemuck::bytes_of_mut(&mut value).chunks_mut(WORD).zip(&entry[1 + Self::KEY_WORDS..])
         {
             to.copy_from_slice(&from.load(Relaxed).to_ne_bytes()[..to.len()]);
         }

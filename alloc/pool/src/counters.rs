@@ -36,14 +36,14 @@
 //! the route stays closed in the child, which has not that thread: its adds are atomic.
 
 use crate::pool::{AllocateError, Item};
-use crate::through::add_through;
+use crate::through::{add_quickly, add_through, prepare};
 use cidalloc::os::SignalsBlocked;
 use cidalloc::percid::{self, Cids};
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
 
 mod pools;
@@ -128,28 +128,37 @@ impl<const N: usize> Counters<N> {
     #[allow(unsafe_code)]
     pub fn add(&self, index: usize, k: u64) {
         assert!(index < N, "no counter has this index");
-        // Acquire: an open route was opened by who had written what `add_here` looks at.
-        if self.route.load(Acquire) & CLOSED != 0 || !self.add_here(index, k) {
+        let (route, offset) = (self.route.as_ptr(), index * size_of::<u64>());
+        let is_done = if N == 1 {
+            // SAFETY: an open route is the address of a live item with N words, in a pool of this shift.
+            unsafe { add_quickly::<SHIFT, true>(route, 0, k) }
+        } else {
+            // SAFETY: as above.
+            unsafe { add_quickly::<SHIFT, false>(route, offset, k) }
+        };
+        if !is_done {
             self.add_slow(index, k);
         }
     }
 
-    /// Adds to the current copy. Only where the route was seen open.
-    #[inline(always)]
+    /// Adds where the quick way is none, or the route is closed, or the thread had no cid.
+    #[inline(never)]
+    fn add_slow(&self, index: usize, k: u64) {
+        if !(self.is_open_for_me()
+            && (self.add_here(index, k) || percid::settle() && self.add_here(index, k)))
+        {
+            self.shared[index].fetch_add(k, Relaxed);
+        }
+    }
+
+    /// Adds to the current copy, where the route was seen open.
+    #[inline]
     #[allow(unsafe_code)]
     fn add_here(&self, index: usize, k: u64) -> bool {
         // SAFETY: written before the route was opened first, and constant.
         let cids = unsafe { &*self.cids.load(Relaxed) };
         // SAFETY: an open route is the address of a live item with N words, in a pool of this shift.
         unsafe { add_through::<SHIFT>(cids, self.route.as_ptr(), index * size_of::<u64>(), k) }
-    }
-
-    /// Adds where the first try did not: the route was closed, or the thread had no cid.
-    #[inline(never)]
-    fn add_slow(&self, index: usize, k: u64) {
-        if !(self.is_open_for_me() && percid::settle() && self.add_here(index, k)) {
-            self.shared[index].fetch_add(k, Relaxed);
-        }
     }
 
     /// Whether the thread may add to a copy: the group is spread, or is now, by its second thread.
@@ -174,7 +183,7 @@ impl<const N: usize> Counters<N> {
     /// Opens the route of a group that is spread, if it is `closed` now; whether it is open then.
     fn open(&self, closed: usize) -> bool {
         let address = self.item.load(Acquire).expose_provenance();
-        match self.route.compare_exchange(closed, address, Release, Relaxed) {
+        match self.route.compare_exchange(closed, address, AcqRel, Acquire) {
             Ok(_) => true,
             Err(route) => route & CLOSED == 0,
         }
@@ -193,6 +202,7 @@ impl<const N: usize> Counters<N> {
             let pool = pools::of::<N>()?;
             let item = pool.allocate_zeroed()?;
             self.cids.store(core::ptr::from_ref(pool.cids()).cast_mut(), Relaxed);
+            prepare(pool.cids());
             let address = item.as_ptr().as_ptr();
             if self.item.compare_exchange(null_mut(), address, AcqRel, Acquire).is_err() {
                 // SAFETY: allocated just now, and nobody else has seen it.

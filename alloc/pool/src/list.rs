@@ -180,7 +180,9 @@ impl<T> List<T> {
         let (cids, shift, head) = self.place();
         // SAFETY: a head of ours.
         match unsafe { cids::pop_all(cids, shift, head) } {
-            Outcome::Done(first) | Outcome::Differs(first) => Ok(Nodes { next: first, more: Vec::new(), nodes: PhantomData }),
+            Outcome::Done(first) | Outcome::Differs(first) => {
+                Ok(Nodes { next: first, more: Vec::new(), nodes: PhantomData })
+            }
             Outcome::NoCid => Err(NoCid),
         }
     }

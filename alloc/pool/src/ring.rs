@@ -247,7 +247,9 @@ impl Ring {
                 let (new, last_at) = (head.moved(left), self.block.word(BEFORE + self.mask));
                 // SAFETY: two words of the item; nobody trusts what lies beyond the head.
                 unsafe {
-                    cids::compare_store_store(cids, shift, head_at, head.0, new.0, last_at, filler.0)
+                    cids::compare_store_store(
+                        cids, shift, head_at, head.0, new.0, last_at, filler.0,
+                    )
                 }
             } else {
                 record[words - 2].write((self.stamp)());

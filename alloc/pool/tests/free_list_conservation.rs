@@ -62,7 +62,8 @@ fn list(words: usize, batches: usize) -> FreeList<Tracked> {
 fn churn(list: &FreeList<Tracked>, rounds: usize, seed: usize) {
     let (mut hands, mut random) = (Vec::new(), seed as u64 | 1);
     for _ in 0..rounds {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         if random >> 63 == 0 || hands.is_empty() {
             hands.push(list.pop().map_or_else(|| Box::new(Tracked::new()), Tracked::taken));
         } else {
@@ -127,7 +128,7 @@ fn no_object_is_lost_by_handlers_that_take_and_give() {
     }
     // The others are on the stacks of cids that this thread does not have now.
     assert_eq!(list.len(), ALIVE.load(Relaxed));
-    assert!(found > 0 || list.len() > 0);
+    assert!(found > 0 || !list.is_empty());
 }
 
 #[test]
@@ -142,7 +143,8 @@ fn the_list_keeps_no_more_than_its_bound() {
     }
     assert_eq!(list.len() + refused, 10_000);
     let cids = cidalloc::percid::get().unwrap();
-    let stacks = if source() == Source::None { 0 } else { list.capacity() * cids.nodes * cids.cids };
+    let stacks =
+        if source() == Source::None { 0 } else { list.capacity() * cids.nodes * cids.cids };
     assert!(list.len() <= stacks + batches * list.capacity().div_ceil(2));
     assert_eq!(list.len(), ALIVE.load(Relaxed));
 }

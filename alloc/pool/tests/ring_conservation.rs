@@ -25,8 +25,7 @@ under_each_source!(
 );
 
 fn ring(bytes: usize, when_full: WhenFull) -> Ring {
-    let pool =
-        Pool::builder(Ring::item_len(bytes)).name("log").stride(128 << 10).build().unwrap();
+    let pool = Pool::builder(Ring::item_len(bytes)).name("log").stride(128 << 10).build().unwrap();
     Ring::new(&pool, when_full).unwrap()
 }
 
@@ -65,9 +64,11 @@ impl Seen {
             stamp = record.stamp;
             let last = self.last.insert(record.place, (record.stamp, record.sequence));
             assert!(
-                last.is_none_or(|(stamp, number)| stamp <= record.stamp && number < record.sequence),
-                "{last:?} before {record:?}"
-            );
+                    last.is_none_or(
+                        |(stamp, number)| stamp <= record.stamp && number < record.sequence
+                    ),
+                    "{last:?} before {record:?}"
+                );
             assert!(self.numbers.insert(parse(record.payload)), "twice");
         });
         self.total.records += drained.records;
@@ -187,12 +188,14 @@ fn handlers_append_too() {
 fn a_snapshot_takes_nothing_out() {
     for when_full in [WhenFull::DropNewest, WhenFull::Overwrite] {
         let ring = ring(4096, when_full);
-        let appended = (0..10).filter(|&n| ring.append(record(&mut [0; 256], 1, n)).is_ok()).count();
+        let appended =
+            (0..10).filter(|&n| ring.append(record(&mut [0; 256], 1, n)).is_ok()).count();
         let mut snapshot = Snapshot::new(&ring);
         for _ in 0..2 {
             ring.snapshot(&mut snapshot);
             for _ in 0..2 {
-                let numbers: Vec<_> = snapshot.records().map(|record| parse(record.payload).1).collect();
+                let numbers: Vec<_> =
+                    snapshot.records().map(|record| parse(record.payload).1).collect();
                 assert_eq!(numbers.len(), appended);
                 assert!(numbers.is_sorted());
             }

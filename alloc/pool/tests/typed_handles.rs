@@ -66,12 +66,16 @@ fn operations_do_what_they_say() {
         let copied = word.compare_copy_store(6, 7, log, 2, &[10, 11, 12]).unwrap();
         let refused = word.compare_copy_store(6, 8, log, 0, &[13]).unwrap();
         let money_now = shop.word(money).load().unwrap();
-        let copies: Vec<_> = shop.quiescent().filter(|(_, copy)| *copy != &Shop::zeroed()).collect();
+        let copies: Vec<_> =
+            shop.quiescent().filter(|(_, copy)| *copy != &Shop::zeroed()).collect();
         let &[(place, &mut copy)] = &copies[..] else { return None };
         assert_eq!(loaded, 3);
         assert_eq!((differs, stored), (Compared::Differs(3), Compared::Stored));
         assert_eq!((second, both), (Compared::Differs(0), Compared::Stored));
-        assert_eq!((pair, copied, refused), (Compared::Stored, Compared::Stored, Compared::Differs(7)));
+        assert_eq!(
+            (pair, copied, refused),
+            (Compared::Stored, Compared::Stored, Compared::Differs(7))
+        );
         assert_eq!(money_now, -9);
         assert_eq!(copy, Shop { hits: 7, money: -9, log: [0, 0, 10, 11, 12, 0] });
         assert_eq!(shop.read(place), Some(copy));

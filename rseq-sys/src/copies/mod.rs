@@ -69,12 +69,12 @@ mod arch;
 mod arch;
 pub mod leased;
 
-#[cfg(target_arch = "x86_64")]
-pub use arch::{add_through_cid, add_through_cid_at};
 pub use arch::{
     add, add_through, compare_copy_store, compare_store, compare_store_store, compare_two_store,
     load, pop, pop_all, push,
 };
+#[cfg(target_arch = "x86_64")]
+pub use arch::{add_through_cid, add_through_cid_at};
 
 /// Where the sections find the ids, and which copy is theirs. Constant for the process.
 #[repr(C)]

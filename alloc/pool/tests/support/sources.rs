@@ -64,10 +64,10 @@ pub(crate) fn interrupted(threads: usize, handler: fn(), work: impl Fn(usize) + 
     let ids: Vec<_> = (0..threads).map(|_| AtomicI32::new(0)).collect();
     thread::scope(|scope| {
         let (work, finished, stop, ids) = (&work, &finished, &stop, &ids);
-        for number in 0..threads {
+        for (number, id) in ids.iter().enumerate() {
             scope.spawn(move || {
                 // SAFETY: takes nothing.
-                ids[number].store(unsafe { libc::gettid() }, Release);
+                id.store(unsafe { libc::gettid() }, Release);
                 work(number);
                 finished.fetch_add(1, SeqCst);
                 // Alive as long as it may be signalled.

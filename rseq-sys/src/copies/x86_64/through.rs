@@ -1,8 +1,8 @@
-//! [`add_through`], the addition that whoever closes its route can wait for.
+//! Additions that whoever closes their route can wait for.
 #![allow(unsafe_code)]
 
 use super::Current;
-use crate::abi::{CPU_ID, RSEQ_CS, SIGNATURE};
+use crate::abi::{CPU_ID, MM_CID, RSEQ_CS, SIGNATURE};
 use crate::cs::section;
 use core::arch::asm;
 
@@ -38,11 +38,11 @@ pub unsafe fn add_through<const SHIFT: u32>(
                 "mov {s:e}, dword ptr [{rows} + {s}*4]",
                 "add {s}, {c}",
                 "shl {s}, {SHIFT}",
+                "add {s}, {offset}",
                 point!(0x2a0, 4),
                 "mov {v}, qword ptr [{route}]",
                 "test {v:l}, 1",
                 "jne 4f",
-                "add {s}, {offset}",
                 "add qword ptr [{v} + {s}], {k}",
             ],
             s = out(reg) _, c = out(reg) _, v = out(reg) found,
@@ -52,4 +52,67 @@ pub unsafe fn add_through<const SHIFT: u32>(
         );
     }
     found & 1 == 0
+}
+
+/// The section of the two below: `$add` makes the copy's distance that of the word.
+macro_rules! add_through_cid {
+    ($operation:literal, $shift:ident, $area:expr, $route:expr, $k:expr, [$($add:literal)?],
+        $($operand:tt)*) => {{
+        around!($operation);
+        let found: usize;
+        section!(
+            $operation,
+            [
+                "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
+                "jl 4f",
+                point!($operation, 2),
+                "mov {v}, qword ptr [{route}]",
+                point!($operation, 3),
+                "mov {c:e}, dword ptr fs:[{area} + {MM_CID}]",
+                "test {v:l}, 1",
+                "jne 4f",
+                point!($operation, 4),
+                "shl {c}, {SHIFT}",
+                $($add,)?
+                "add qword ptr [{v} + {c}], {k}",
+            ],
+            // Odd until the route is read: a thread that is not registered leaves before.
+            c = out(reg) _, v = inout(reg) 1usize => found,
+            area = in(reg) $area, route = in(reg) $route, k = in(reg) $k,
+            MM_CID = const MM_CID, SHIFT = const $shift,
+            $($operand)*
+        );
+        found & 1 == 0
+    }};
+}
+
+/// As [`add_through`] at offset 0, where `mm_cid` is the number of the copy: in processes whose ids are
+/// those, on machines with one node. `area` is [`Current::area`].
+///
+/// # Safety
+/// As [`add_through`].
+#[inline(always)]
+#[must_use]
+pub unsafe fn add_through_cid<const SHIFT: u32>(area: isize, route: *const usize, k: u64) -> bool {
+    // SAFETY: as in `add_through`.
+    unsafe { add_through_cid!(0x2b0, SHIFT, area, route, k, [],) }
+}
+
+/// As [`add_through_cid`], at an offset.
+///
+/// # Safety
+/// As [`add_through`].
+#[inline(always)]
+#[must_use]
+pub unsafe fn add_through_cid_at<const SHIFT: u32>(
+    area: isize,
+    route: *const usize,
+    offset: usize,
+    k: u64,
+) -> bool {
+    // SAFETY: as in `add_through`.
+    unsafe {
+        add_through_cid!(0x2c0, SHIFT, area, route, k, ["add {c}, {offset}"],
+            offset = in(reg) offset,)
+    }
 }
