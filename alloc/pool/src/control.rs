@@ -1,16 +1,22 @@
 //! For each cid the few items that it alone hands out, and how others get them back.
 //!
 //! ```text
-//!  copy of a cid      word { group, mask }    gate
-//!                     ──────────┬─────────    0: open; else nobody changes the word but the thief
-//!                               └ free items of one group, this cid's alone
+//!  copy of a cid    word { closed, group, mask }          closed: nobody but the thief changes it
+//!                          ─────────────┬──────
+//!                                       └ free items of one group, this cid's alone
 //!
-//!  take   word ─► compare_two_store(word: as it was ► without the item, gate: open)
-//!  give   word ─► compare_two_store(word: as it was ► with the item,    gate: open)
+//!  take   word ─► compare_store(as it was ► without the item)
+//!  give   word ─► compare_store(as it was ► with the item)
 //!
-//!  thief  gates = closed ─► fence ─► words are the thief's: 0 ─► gates = open
-//!         (no section that saw an open gate is left)
+//!  thief  words with items: compare-exchange, closed ─► fence ─► still closed? it is the thief's: 0
+//!                                                         │      not? a section that began before
+//!                                                         │           was faster: it stays
+//!                                                         └ no section is left that saw it open
 //! ```
+//!
+//! The closed state is in the word itself: a section that sees any part of a theft sees all of it.
+//! (A gate beside the word would be read before or after it, and a section could see the old word
+//! and then the gate when it is open again.)
 //!
 //! A word is compared by its value, and may have been another one in between: equal words are equal
 //! sets of items, of which each is free, and this cid's alone. That is all a section needs to know
@@ -51,13 +57,13 @@ unsafe impl Sync for Control {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Made,
-    /// The word is another one by now, or the gate is closed.
+    /// The word is another one by now.
     Missed,
     NoCid,
 }
 
-const OPEN: u64 = 0;
-const CLOSED: u64 = 1;
+/// Set in a word that a thief has closed. Numbers of groups are smaller.
+const CLOSED: u64 = 1 << 63;
 const LINE: usize = 64;
 
 impl Control {
@@ -73,16 +79,12 @@ impl Control {
         Ok(Self { _range: range, cids, shape, word })
     }
 
-    fn gate(&self) -> *mut u64 {
-        self.word.wrapping_add(1)
-    }
-
-    /// The items of the current cid; `None` without one.
+    /// The items of the current cid; `None` without one, or while they are being stolen.
     #[inline]
     pub(crate) fn load(&self) -> Option<Group> {
         // SAFETY: the word of copy 0 of our range.
         match unsafe { cids::load(self.cids, self.shape.shift, self.word) } {
-            Outcome::Done(word) => Some(Group::of(word)),
+            Outcome::Done(word) if word & CLOSED == 0 => Some(Group::of(word)),
             _ => None,
         }
     }
@@ -90,10 +92,10 @@ impl Control {
     /// Makes them others, if they are as they were, on whatever cid the thread has now.
     #[inline]
     pub(crate) fn change(&self, from: Group, to: Group) -> Change {
-        let (shift, word, gate) = (self.shape.shift, self.word, self.gate());
-        // SAFETY: two words of copy 0 of our range.
+        // SAFETY: the word of copy 0 of our range.
         let outcome = unsafe {
-            cids::compare_two_store(self.cids, shift, word, from.word(), gate, OPEN, to.word())
+            let (from, to) = (from.word(), to.word());
+            cids::compare_store(self.cids, self.shape.shift, self.word, from, to)
         };
         match outcome {
             Outcome::Done(_) => Change::Made,
@@ -102,39 +104,43 @@ impl Control {
         }
     }
 
-    fn at(&self, word: *mut u64, copy: usize) -> &AtomicU64 {
-        // SAFETY: a word of one of the range's copies.
-        unsafe { AtomicU64::from_ptr(word.wrapping_byte_add(copy << self.shape.shift)) }
+    fn at(&self, copy: usize) -> &AtomicU64 {
+        // SAFETY: the word of one of the range's copies.
+        unsafe { AtomicU64::from_ptr(self.word.wrapping_byte_add(copy << self.shape.shift)) }
     }
 
     /// How many items all cids have, at a glance.
     pub(crate) fn cached(&self) -> usize {
-        (0..self.shape.copies()).map(|copy| self.peek(copy).mask.count_ones() as usize).sum()
-    }
-
-    fn peek(&self, copy: usize) -> Group {
-        Group::of(self.at(self.word, copy).load(Acquire))
+        let count = |copy| Group::of(self.at(copy).load(Relaxed)).mask.count_ones() as usize;
+        (0..self.shape.copies()).map(count).sum()
     }
 
     /// Takes what all cids have, and hands it to `put`. How many items that were: none when the
     /// kernel has no fence.
     pub(crate) fn steal(&self, _: &Locked, mut put: impl FnMut(Group)) -> usize {
-        let copies = 0..self.shape.copies();
-        // A copy without items is not written to: it may be a cid's that nobody ever had.
-        for copy in copies.clone().filter(|&copy| self.peek(copy).mask != 0) {
-            self.at(self.gate(), copy).store(CLOSED, SeqCst);
+        for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
+            let open = word.load(Relaxed);
+            // One without items is not written to: it may be a cid's that nobody ever had.
+            if Group::of(open).mask != 0 {
+                let _ = word.compare_exchange(open, open | CLOSED, SeqCst, Relaxed);
+            }
         }
         let is_fenced = percid::fence();
         let mut count = 0;
-        for copy in copies.filter(|&copy| self.at(self.gate(), copy).load(Relaxed) == CLOSED) {
-            let word = self.at(self.word, copy);
-            let group = Group::of(word.load(Acquire));
-            if is_fenced && group.mask != 0 {
-                word.store(0, Relaxed);
+        for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
+            let closed = word.load(Acquire);
+            if closed & CLOSED == 0 {
+                continue;
+            }
+            let group = Group::of(closed & !CLOSED);
+            if is_fenced {
+                word.store(0, Release);
                 count += group.mask.count_ones() as usize;
                 put(group);
+            } else {
+                // A section may still be under way, and write over it, as if nothing had been.
+                let _ = word.compare_exchange(closed, group.word(), Release, Relaxed);
             }
-            self.at(self.gate(), copy).store(OPEN, Release);
         }
         count
     }

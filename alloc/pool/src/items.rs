@@ -244,13 +244,12 @@ impl Items {
         }
         let first = slot * self.words_per_range;
         let number = 2 * first as u32;
-        let (mine, rest) = Group { number, mask: self.full(0) as u32 }.split(most);
+        let mine = Group { number, mask: self.full(0) as u32 }.split(most).0;
         for word in 0..self.words_per_range {
             let taken = if word == 0 { u64::from(mine.mask) } else { 0 };
             self.word(Kind::Recycled, first + word).store(0, Relaxed);
             self.word(Kind::Free, first + word).store(self.full(word) & !taken, Release);
         }
-        debug_assert_eq!(rest.mask & mine.mask, 0);
         self.used.fetch_max(slot + 1, Release);
         if self.per_range > mine.mask.count_ones() as usize {
             self.hint.store(first, Relaxed);

@@ -140,7 +140,7 @@ impl Pool {
     }
 
     /// An item of which every copy begins with `value`, and is zero behind it. With
-    /// [`Populate::Image`] what no cid wrote takes it over from the image; else every copy is
+    /// [`crate::Populate::Image`] what no cid wrote takes it over from the image; else every copy is
     /// written, and resident.
     ///
     /// # Errors
