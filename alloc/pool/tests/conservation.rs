@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use support::{rerun_well, word};
 
 const THREADS: usize = 8;
-const ROUNDS: usize = 2_000;
+const ROUNDS: usize = 20_000;
 
 /// A linear congruential generator, for choices.
 struct Choices(u64);
@@ -100,7 +100,7 @@ fn storms() {
     storm(&Pool::builder(64).stride(4096).ranges_max(64).build().unwrap(), 150);
     let tight = Pool::builder(128).stride(4096).ranges_max(4).build().unwrap();
     storm(&tight, 60);
-    storm(&Pool::builder(16).robust(true).stride(4096).build().unwrap(), 100);
+    storm(&Pool::builder(16).robust(true).stride(4096).ranges_max(8).build().unwrap(), 100);
     storm(&Pool::builder(8).stride(4096).global().ranges_max(2).build().unwrap(), 300);
     // Less than two cids like to have: they take it from each other all the time.
     let contended = Pool::builder(64).stride(4096).ranges_max(1).build().unwrap();
