@@ -194,7 +194,7 @@ pub const COPIES: [Operation; 10] = [
     operation(0x210, "add", &["armed", "ids", "cpu"]),
     operation(0x220, "load", &["armed", "ids", "row"]),
     operation(0x230, "compare_store", &["armed", "ids", "row", "word"]),
-    operation(0x240, "compare_two_store", &["armed", "ids", "row", "word", "other"]),
+    operation(0x240, "compare_two_store", &["armed", "ids", "row", "other", "word"]),
     operation(0x250, "compare_store_store", &["armed", "ids", "row", "word", "other"]),
     operation(0x260, "push", &["armed", "ids", "row", "head", "next"]),
     operation(0x270, "pop", &["armed", "ids", "row", "head", "next"]),

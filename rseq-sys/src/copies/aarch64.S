@@ -66,8 +66,9 @@
 // x0 current, x1 shift, x2 word, x3 expected, x4 other, x5 other expected, x6 new
         cidalloc_section copies_compare_two_store
         cidalloc_begin_on_copy
+        add     x16, x4, x15
+        ldar    x16, [x16]
         cidalloc_compare_word
-        ldr     x16, [x4, x15]
         cmp     x16, x5
         csel    x1, x1, x16, eq
         b.ne    4f

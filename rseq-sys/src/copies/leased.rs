@@ -14,7 +14,7 @@ use crate::cs::{CID_BITS, CIDS_PER_NODE};
 use crate::lease::Lease;
 use crate::sync::{
     AtomicU8, AtomicU64,
-    Ordering::{Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 mod through;
@@ -94,7 +94,7 @@ pub unsafe fn compare_store(
     new: u64,
 ) -> Outcome {
     // SAFETY: nothing is written before the commit.
-    unsafe { compare_then(lease, current, shift, word, expected, new, |_| true) }
+    unsafe { compare_then(lease, current, shift, word, expected, new, |_| {}) }
 }
 
 /// As [`super::compare_two_store`].
@@ -113,16 +113,23 @@ pub unsafe fn compare_two_store(
     other_expected: u64,
     new: u64,
 ) -> Outcome {
-    let mut differs = None;
     let compare = |n| {
         // SAFETY: the thread's copy, by the caller's promise.
-        let found = unsafe { at(other, n, shift) }.load(Relaxed);
-        differs = (found != other_expected).then_some(found);
-        differs.is_none()
+        let (word, other) = unsafe { (at(word, n, shift), at(other, n, shift)) };
+        // In this order: see the parent module's invariants.
+        let other_found = other.load(Acquire);
+        let found = word.load(Relaxed);
+        if found == expected && other_found == other_expected {
+            unchanged!(word, found);
+            word.store(new, Release);
+        }
+        match Outcome::of(found, expected) {
+            Outcome::Done(_) if other_found != other_expected => Outcome::Differs(other_found),
+            outcome => outcome,
+        }
     };
-    // SAFETY: by the caller's promise; nothing is written before the commit.
-    let outcome = unsafe { compare_then(lease, current, shift, word, expected, new, compare) };
-    differs.map_or(outcome, Outcome::Differs)
+    // SAFETY: by the caller's promise.
+    unsafe { lease.on_copy(current, compare) }.unwrap_or(Outcome::NoCid)
 }
 
 /// As [`super::compare_store_store`].
@@ -144,7 +151,6 @@ pub unsafe fn compare_store_store(
     let store = |n| {
         // SAFETY: the thread's copy, by the caller's promise.
         unsafe { at(other, n, shift) }.store(other_new, Relaxed);
-        true
     };
     // SAFETY: by the caller's promise; nobody looks at the other word before the commit.
     unsafe { compare_then(lease, current, shift, word, expected, new, store) }
@@ -246,7 +252,6 @@ pub unsafe fn compare_copy_store(
     let copy = |n: usize| {
         // SAFETY: the thread's copy and the caller's bytes, which do not overlap.
         unsafe { copy_bytes(to.wrapping_add(n << shift), from, len) };
-        true
     };
     // SAFETY: by the caller's promise; nobody looks at the bytes before the commit.
     unsafe { compare_then(lease, current, shift, word, expected, new, copy) }
@@ -273,8 +278,8 @@ unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Writes `new` to the thread's copy of `word` if it holds `expected`, and then `prepare`, called
-/// with the copy's number, agrees.
+/// Calls `prepare` with the number of the thread's copy of `word` if it holds `expected`, and then
+/// writes `new` to it.
 ///
 /// # Safety
 /// As [`super::compare_store`] and [`Lease::on_copy`]. Nobody looks at what `prepare` writes.
@@ -286,13 +291,14 @@ unsafe fn compare_then(
     word: *mut u64,
     expected: u64,
     new: u64,
-    prepare: impl FnOnce(usize) -> bool,
+    prepare: impl FnOnce(usize),
 ) -> Outcome {
     let compare = |n| {
         // SAFETY: the thread's copy, by the caller's promise.
         let word = unsafe { at(word, n, shift) };
         let found = word.load(Relaxed);
-        if found == expected && prepare(n) {
+        if found == expected {
+            prepare(n);
             unchanged!(word, found);
             word.store(new, Release);
         }

@@ -30,8 +30,8 @@
 //! load:                → Done(v[d])
 //! compare_store:       if v[d] != e leave with Differs(v[d])
 //!                      v[d] = new;  → Done(e)
-//! compare_two_store:   if v[d] != e leave with Differs(v[d])
-//!                      if w[d] != f leave with Differs(w[d])
+//! compare_two_store:   o = w[d];  if v[d] != e leave with Differs(v[d])
+//!                      if o != f leave with Differs(o)
 //!                      v[d] = new;  → Done(e)
 //! compare_store_store: if v[d] != e leave with Differs(v[d])
 //!                      w[d] = x;  v[d] = new;  → Done(e)
@@ -50,6 +50,8 @@
 //! Those of [`crate::cs`]: CID-EXCLUSIVE, COMMIT-LAST, NO-CALL-IN-WINDOW. So:
 //! - what `compare_store_store` writes to `w`, and `compare_copy_store` to `to`, nobody else reads
 //!   unless they saw `v` committed, and each new try may write it anew;
+//! - where `w` of `compare_two_store` is a gate, who closed it and made a fence may change `v` and open
+//!   it again: it is read before `v`, so that who finds it open again finds the new `v`;
 //! - a word that other threads change too (an atomic exchange, say) is not for these operations
 //!   unless that thread first makes sure, by a fence, that no section is under way on the copy.
 //!

@@ -150,14 +150,13 @@ pub unsafe fn compare_two_store(
         on_copy!(
             0x240, current, shift,
             [
+                "mov {o}, qword ptr [{w} + {s}]",
+                point!(0x240, 4),
                 "mov {c}, qword ptr [{v} + {s}]",
                 keep!("c", 24),
-                point!(0x240, 4),
+                point!(0x240, 5),
                 "cmp {c}, {e}",
                 "jne 4f",
-                "mov {t}, qword ptr [{w} + {s}]",
-                "mov {o}, {t}",
-                point!(0x240, 5),
                 "cmp {o}, {f}",
                 "jne 4f",
                 twice!("t", "[{v} + {s}]"),
