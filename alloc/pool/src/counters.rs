@@ -31,7 +31,8 @@
 //!
 //! # Signal handlers, fork
 //! Adds are for signal handlers too, but that the second thread's first one may allocate (see
-//! [`Counters::spread`]); and so are both sums. In a child of `fork` a group has
+//! [`Counters::spread`]); and so are both sums. A handler saves `errno`, as always: a thread's first add may
+//! make system calls. In a child of `fork` a group has
 //! the value that it had at the fork. If another thread of the parent was at an exact sum just then,
 //! the route stays closed in the child, which has not that thread: its adds are atomic.
 
@@ -59,14 +60,15 @@ const ONE: usize = 2;
 /// No thread's pointer: there was no memory for copies, so all threads add to `shared`.
 const EVERYBODY: usize = usize::MAX;
 
-/// The system refuses the fence that an exact sum needs (`membarrier(2)`): nothing is known about the
-/// adds under way.
+/// There was no fence after which all adds that were under way are over: the system refuses it
+/// (`membarrier(2)`); or, under emulated cids, a thread was preempted in an add for too long, or the caller
+/// is a handler above one. So nothing exact is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoFence;
 
 impl fmt::Display for NoFence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the system makes no fence for restartable sequences")
+        f.write_str("not all adds that are under way can be waited for")
     }
 }
 impl core::error::Error for NoFence {}
@@ -163,7 +165,10 @@ impl<const N: usize> Counters<N> {
 
     /// Whether the thread may add to a copy: the group is spread, or is now, by its second thread.
     fn is_open_for_me(&self) -> bool {
-        if self.item.load(Acquire).is_null() {
+        if self.is_open() {
+            return true;
+        }
+        if !self.is_spread() {
             let me = rseq_sys::area::thread_pointer();
             let owner = self.owner.load(Relaxed);
             if owner == me || owner == EVERYBODY {
@@ -177,16 +182,19 @@ impl<const N: usize> Counters<N> {
                 return false;
             }
         }
-        self.open(CLOSED)
+        self.open();
+        self.is_open()
     }
 
-    /// Opens the route of a group that is spread, if it is `closed` now; whether it is open then.
-    fn open(&self, closed: usize) -> bool {
+    /// Acquire: who sees an open route sees what was written before it was opened.
+    fn is_open(&self) -> bool {
+        self.route.load(Acquire) & CLOSED == 0
+    }
+
+    /// Opens the route of a group that is spread, if nobody keeps it closed.
+    fn open(&self) {
         let address = self.item.load(Acquire).expose_provenance();
-        match self.route.compare_exchange(closed, address, AcqRel, Acquire) {
-            Ok(_) => true,
-            Err(route) => route & CLOSED == 0,
-        }
+        let _ = self.route.compare_exchange(CLOSED, address, AcqRel, Relaxed);
     }
 
     /// Gives the group its copies now, rather than when the second thread comes. From then on adds
@@ -209,7 +217,7 @@ impl<const N: usize> Counters<N> {
                 unsafe { pool.free(item) };
             }
         }
-        self.open(CLOSED);
+        self.open();
         Ok(())
     }
 
@@ -299,7 +307,7 @@ impl<const N: usize> Drop for Closed<'_, N> {
         // Whoever came to spread it meanwhile, and found it closed, left the opening to us or to the
         // next add.
         if self.0.is_spread() {
-            self.0.open(CLOSED);
+            self.0.open();
         }
     }
 }

@@ -288,8 +288,13 @@ impl Ring {
             let (cids, shift) = (self.block.cids(), self.block.shift());
             cids::compare_store(cids, shift, self.block.word(HEAD), 0, head.0)
         };
-        if let Outcome::Done(_) = outcome {
-            *ticket = None;
+        match outcome {
+            Outcome::Done(_) => *ticket = None,
+            Outcome::Differs(_) => {}
+            Outcome::NoCid => {
+                self.without.fetch_add(1, Relaxed);
+                return Err(Refused::NoCid);
+            }
         }
         Ok(())
     }

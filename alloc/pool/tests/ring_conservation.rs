@@ -111,11 +111,11 @@ fn each_record_that_was_not_refused_is_read_once() {
         let mut reader = ring.reader().unwrap();
         assert!(ring.reader().is_none(), "one at a time");
         let mut seen = Seen::default();
-        let (appended, refused) = storm(&ring, 20_000, || _ = seen.drain(&mut reader));
+        let (appended, refused) = storm(&ring, 10_000, || _ = seen.drain(&mut reader));
         while seen.drain(&mut reader) > 0 {}
         assert_eq!(seen.total, Drained { records: appended, lost: 0 });
         assert_eq!(ring.dropped(), refused);
-        assert_eq!(appended + refused, 20_000 * many_threads() as u64);
+        assert_eq!(appended + refused, 10_000 * many_threads() as u64);
         assert!(appended > 0 || source() == Source::None);
         drop(reader);
         assert!(ring.reader().is_some());
@@ -129,7 +129,7 @@ fn what_was_overwritten_is_counted_and_what_is_left_is_whole() {
         let ring = ring(bytes, WhenFull::Overwrite);
         let (mut reader, mut snapshot) = (ring.reader().unwrap(), Snapshot::new(&ring));
         let (mut seen, mut looks) = (Seen::default(), 0);
-        let (appended, refused) = storm(&ring, 20_000, || {
+        let (appended, refused) = storm(&ring, 10_000, || {
             looks += 1;
             // Now and then only, so that there is something to overwrite.
             if looks % 8 == 0 {
@@ -168,7 +168,7 @@ fn handlers_append_too() {
             }
         });
         interrupted(many_threads(), handler, |who| {
-            for number in 0..20_000 {
+            for number in 0..10_000 {
                 if ring.append(record(&mut [0; 256], who as u64, number)).is_err() {
                     REFUSED.fetch_add(1, Relaxed);
                 }
@@ -177,7 +177,7 @@ fn handlers_append_too() {
         stop.store(true, SeqCst);
     });
     while seen.drain(&mut reader) > 0 {}
-    let all = 20_000 * many_threads() as u64 + HANDLED.load(Relaxed);
+    let all = 10_000 * many_threads() as u64 + HANDLED.load(Relaxed);
     assert_eq!(seen.total.records + REFUSED.load(Relaxed), all);
     let of_handlers = seen.numbers.iter().filter(|&&(who, _)| who == HANDLER).count();
     assert!(of_handlers > 0 || source() == Source::None, "{:?}", HANDLED);

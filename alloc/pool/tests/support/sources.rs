@@ -9,8 +9,14 @@ use core::time::Duration;
 use std::sync::Mutex;
 use std::thread;
 
-/// What `CIDALLOC_CID` may be. The source is chosen at start, so each is another process.
-pub(crate) const SOURCES: [&str; 4] = ["kernel", "cpu", "emulated", "none"];
+/// What chooses the source of cids, and the areas: at start, so each is another process.
+pub(crate) const SETTINGS: [(&str, &str); 5] = [
+    ("CIDALLOC_CID", "kernel"),
+    ("CIDALLOC_CID", "cpu"),
+    ("CIDALLOC_CID", "emulated"),
+    ("CIDALLOC_CID", "none"),
+    ("GLIBC_TUNABLES", "glibc.pthread.rseq=0"),
+];
 
 /// For each ignored test of that name, one that runs it under each source.
 #[macro_export]
@@ -20,8 +26,8 @@ macro_rules! under_each_source {
             $(
                 #[test]
                 fn $name() {
-                    for source in $crate::sources::SOURCES {
-                        $crate::support::rerun_well(stringify!($name), &[("CIDALLOC_CID", source)]);
+                    for setting in $crate::sources::SETTINGS {
+                        $crate::support::rerun_well(stringify!($name), &[setting]);
                     }
                 }
             )+

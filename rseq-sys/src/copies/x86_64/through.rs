@@ -63,6 +63,7 @@ macro_rules! add_through_cid {
         section!(
             $operation,
             [
+                "mov {v:e}, 1",
                 "cmp dword ptr fs:[{area} + {CPU_ID}], 0",
                 "jl 4f",
                 point!($operation, 2),
@@ -76,8 +77,7 @@ macro_rules! add_through_cid {
                 $($add,)?
                 "add qword ptr [{v} + {c}], {k}",
             ],
-            // Odd until the route is read: a thread that is not registered leaves before.
-            c = out(reg) _, v = inout(reg) 1usize => found,
+            c = out(reg) _, v = out(reg) found,
             area = in(reg) $area, route = in(reg) $route, k = in(reg) $k,
             MM_CID = const MM_CID, SHIFT = const $shift,
             $($operand)*
@@ -94,7 +94,7 @@ macro_rules! add_through_cid {
 #[inline(always)]
 #[must_use]
 pub unsafe fn add_through_cid<const SHIFT: u32>(area: isize, route: *const usize, k: u64) -> bool {
-    // SAFETY: as in `add_through`.
+    // SAFETY: as in `add_through`. What leaves before the route is read leaves with an odd one.
     unsafe { add_through_cid!(0x2b0, SHIFT, area, route, k, [],) }
 }
 
