@@ -33,7 +33,7 @@ static void count(void)
     do {
         cpu = rseq_current_mm_cid();
     } while (rseq_load_add_store__ptr(RSEQ_MO_RELAXED, RSEQ_PERCPU_MM_CID,
-                                      &rseq_percpu_ptr(shards, cpu)->count, 1, cpu));
+        &rseq_percpu_ptr(shards, cpu)->count, 1, cpu));
 }
 
 static void push(struct node *node)
@@ -46,8 +46,8 @@ static void push(struct node *node)
         head = &rseq_percpu_ptr(shards, cpu)->head;
         expect = __atomic_load_n(head, __ATOMIC_RELAXED);
         node->next = (struct node *)expect;
-    } while (rseq_load_cbne_store__ptr(RSEQ_MO_RELAXED, RSEQ_PERCPU_MM_CID, head, expect,
-                                       (intptr_t)node, cpu));
+    } while (rseq_load_cbne_store__ptr(RSEQ_MO_RELAXED, RSEQ_PERCPU_MM_CID,
+        head, expect, (intptr_t)node, cpu));
 }
 
 static struct node *pop(void)
@@ -58,9 +58,8 @@ static struct node *pop(void)
     do {
         cpu = rseq_current_mm_cid();
         head = &rseq_percpu_ptr(shards, cpu)->head;
-        said = rseq_load_cbeq_store_add_load_store__ptr(RSEQ_MO_RELAXED, RSEQ_PERCPU_MM_CID, head,
-                                                        (intptr_t)NULL, offsetof(struct node, next),
-                                                        &node, cpu);
+        said = rseq_load_cbeq_store_add_load_store__ptr(RSEQ_MO_RELAXED,
+            RSEQ_PERCPU_MM_CID, head, (intptr_t)NULL, offsetof(struct node, next), &node, cpu);
     } while (said < 0);
     return said ? NULL : (struct node *)node;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * `librseq_names.c` for cidpool: per-cid counters and per-cid lists. Each line is a rename, in this
- * order, and there is nothing else that was changed (what is `cpu` there is the number of a copy here):
+ * order, and nothing else was changed. What is `cpu` there is the number of a copy here.
  *
  *   <rseq/mempool.h> -> <cidpool.h>
  *   <rseq/rseq.h> -> <cidpool.h>
@@ -40,7 +40,7 @@ static void count(void)
     do {
         cpu = cidpool_current_mm_cid();
     } while (cidpool_load_add_store__ptr(CIDPOOL_MO_RELAXED, CIDPOOL_PERCPU_MM_CID,
-                                      &cidpool_percpu_ptr(shards, cpu)->count, 1, cpu));
+        &cidpool_percpu_ptr(shards, cpu)->count, 1, cpu));
 }
 
 static void push(struct node *node)
@@ -53,8 +53,8 @@ static void push(struct node *node)
         head = &cidpool_percpu_ptr(shards, cpu)->head;
         expect = __atomic_load_n(head, __ATOMIC_RELAXED);
         node->next = (struct node *)expect;
-    } while (cidpool_load_cbne_store__ptr(CIDPOOL_MO_RELAXED, CIDPOOL_PERCPU_MM_CID, head, expect,
-                                       (intptr_t)node, cpu));
+    } while (cidpool_load_cbne_store__ptr(CIDPOOL_MO_RELAXED, CIDPOOL_PERCPU_MM_CID,
+        head, expect, (intptr_t)node, cpu));
 }
 
 static struct node *pop(void)
@@ -65,9 +65,8 @@ static struct node *pop(void)
     do {
         cpu = cidpool_current_mm_cid();
         head = &cidpool_percpu_ptr(shards, cpu)->head;
-        said = cidpool_load_cbeq_store_add_load_store__ptr(CIDPOOL_MO_RELAXED, CIDPOOL_PERCPU_MM_CID, head,
-                                                        (intptr_t)NULL, offsetof(struct node, next),
-                                                        &node, cpu);
+        said = cidpool_load_cbeq_store_add_load_store__ptr(CIDPOOL_MO_RELAXED,
+            CIDPOOL_PERCPU_MM_CID, head, (intptr_t)NULL, offsetof(struct node, next), &node, cpu);
     } while (said < 0);
     return said ? NULL : (struct node *)node;
 }

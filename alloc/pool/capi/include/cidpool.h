@@ -3,13 +3,14 @@
 /*
  * Memory pools and counters with one copy per concurrency id: libcidpool.
  *
- * A pool has items of one length, and of each item one copy for every cid on every NUMA node, `stride`
- * bytes apart. An item is known by the address of its copy 0; `cidpool_percpu_ptr` leads to the others.
+ * A pool has items of one length, and of each item one copy for every cid on every NUMA node,
+ * `stride` bytes apart. An item is known by the address of its copy 0; `cidpool_percpu_ptr` leads
+ * to the others.
  *
- * A function that fails returns NULL or -1, and sets errno to what its comment lists; one that does not
- * leaves errno as it was. Who creates something destroys it. "MT-safe": any threads may call it at the
- * same time. "For signal handlers": a handler may call it, whatever it interrupted. Under "Safety" stands
- * what the caller promises.
+ * A function that fails returns NULL or -1, and sets errno to what its comment lists; one that does
+ * not leaves errno as it was. Who creates something destroys it. "MT-safe": any threads may call it
+ * at the same time. "For signal handlers": a handler may call it, whatever it interrupted. Under
+ * "Safety" stands what the caller promises.
  *
  * This file is generated from the sources of the library.
  */
@@ -99,8 +100,8 @@ struct cidpool_set;
 typedef int (*cidpool_each_function)(void *data, void *copy, int node, int cid);
 
 /**
- * What a pool has, at one time. What other threads do meanwhile may be in one number and not yet in
- * the next.
+ * What a pool has, at one time. What other threads do meanwhile may be in one number and not yet
+ * in the next.
  */
 struct cidpool_statistics {
     /**
@@ -172,8 +173,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Makes attributes: of a pool of 64 KiB per copy, one copy per cid, copy on write from an image that
- * is zero, not robust.
+ * Makes attributes: of a pool of 64 KiB per copy, one copy per cid, copy on write from an image
+ * that is zero, not robust.
  *
  * Returns them; the caller destroys them by `cidpool_attr_destroy`.
  *
@@ -196,8 +197,8 @@ void cidpool_attr_destroy(struct cidpool_attr *attr);
  * number that `cidpool_max_nr_copies` returns: the pool is for all cids that there can be, always.
  *
  * Returns 0, or -1 and `errno`:
- * - `EINVAL`: `attr` is null, `max_nr_cpus` is another number, or `stride` is not a power of two (its
- *   size is looked at by `cidpool_create`);
+ * - `EINVAL`: `attr` is null, `max_nr_cpus` is another number, or `stride` is not a power of two
+ *   (its size is looked at by `cidpool_create`);
  * - `ENOMEM`: the number of cids is not known, for the library cannot start now.
  *
  * MT-safe for different attributes. Not for signal handlers.
@@ -205,13 +206,11 @@ void cidpool_attr_destroy(struct cidpool_attr *attr);
  * # Safety
  * As for `cidpool_attr_destroy`.
  */
-int cidpool_attr_set_percpu(struct cidpool_attr *attr,
-                            size_t stride,
-                            int max_nr_cpus);
+int cidpool_attr_set_percpu(struct cidpool_attr *attr, size_t stride, int max_nr_cpus);
 
 /**
- * One copy for all: what is not per cid, from the same interface. `stride` is the length of a range,
- * 0 for the default of 64 KiB.
+ * One copy for all: what is not per cid, from the same interface. `stride` is the length of a
+ * range, 0 for the default of 64 KiB.
  *
  * Returns 0, or -1 and `errno`:
  * - `EINVAL`: `attr` is null, or `stride` is not a power of two.
@@ -221,8 +220,7 @@ int cidpool_attr_set_percpu(struct cidpool_attr *attr,
  * # Safety
  * As for `cidpool_attr_destroy`.
  */
-int cidpool_attr_set_global(struct cidpool_attr *attr,
-                            size_t stride);
+int cidpool_attr_set_global(struct cidpool_attr *attr, size_t stride);
 
 /**
  * The most ranges of the pool at a time: 4096 if not set.
@@ -252,9 +250,9 @@ int cidpool_attr_set_populate_policy(struct cidpool_attr *attr, int policy);
 
 /**
  * What fills the image of each new range: `len` bytes at `addr`, which are zero before; null for
- * nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it could
- * not; then the pool has no more items from then on (`ENOMEM`). It is called under the library's lock,
- * by whichever thread needs the range: it must not use pools, nor fork. With
+ * nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it
+ * could not; then the pool has no more items from then on (`ENOMEM`). It is called under the
+ * library's lock, by whichever thread needs the range: it must not use pools, nor fork. With
  * `CIDPOOL_POPULATE_COW_ZERO` there is no image, and `cidpool_create` fails.
  *
  * Returns 0, or -1 and `errno`:
@@ -263,12 +261,13 @@ int cidpool_attr_set_populate_policy(struct cidpool_attr *attr, int policy);
  * MT-safe for different attributes. Not for signal handlers.
  *
  * # Safety
- * As for `cidpool_attr_destroy`. Any thread may call `init_func` with `init_priv`, as long as there
- * is a pool with these attributes.
+ * As for `cidpool_attr_destroy`. Any thread may call `init_func` with `init_priv`, as long as
+ * there is a pool with these attributes.
  */
-int cidpool_attr_set_init(struct cidpool_attr *attr,
-                          int (*init_func)(void *data, void *addr, size_t len, int cpu),
-                          void *init_priv);
+int cidpool_attr_set_init(struct cidpool_attr *attr, int (*init_func)(void *data,
+                                                                      void *addr,
+                                                                      size_t len,
+                                                                      int cpu), void *init_priv);
 
 /**
  * The pool looks for misuse at every call: double free, writes after free, leaks when it is
@@ -300,8 +299,8 @@ int cidpool_attr_set_fork(struct cidpool_attr *attr, int policy);
 
 /**
  * How firmly copies are tied to their nodes: `CIDPOOL_NUMA_AS_HEAP`, `CIDPOOL_NUMA_NONE`,
- * `CIDPOOL_NUMA_PREFERRED` or `CIDPOOL_NUMA_BIND`. It is done before anything of a range is written:
- * there is nothing to move later.
+ * `CIDPOOL_NUMA_PREFERRED` or `CIDPOOL_NUMA_BIND`. It is done before anything of a range is
+ * written: there is nothing to move later.
  *
  * Returns 0, or -1 and `errno`:
  * - `EINVAL`: `attr` is null, or `policy` is none of them.
@@ -311,20 +310,19 @@ int cidpool_attr_set_fork(struct cidpool_attr *attr, int policy);
  * # Safety
  * As for `cidpool_attr_destroy`.
  */
-int cidpool_attr_set_numa(struct cidpool_attr *attr,
-                          int policy);
+int cidpool_attr_set_numa(struct cidpool_attr *attr, int policy);
 
 /**
  * Makes a pool of items of `item_len` bytes, named `pool_name` (null: without a name) in messages,
  * statistics and `/proc/self/maps`, that is as `attr` says (null: as `cidpool_attr_create` does).
- * Items are at multiples of 8, or of the largest power of two that divides `item_len`. Memory comes
- * with the first item.
+ * Items are at multiples of 8, or of the largest power of two that divides `item_len`. Memory
+ * comes with the first item.
  *
  * Returns the pool; the caller destroys it by `cidpool_destroy`, or gives it to a set. Or null and
  * `errno`:
- * - `EINVAL`: `item_len` is 0 or above the stride; the stride is below a page, or above 2 GiB; items or
- *   copies are too many; the name is empty, above 64 bytes, or not of printable ASCII without any
- *   of `` \ ` $ [ ] ``; an initialiser for copies that begin as zero;
+ * - `EINVAL`: `item_len` is 0 or above the stride; the stride is below a page, or above 2 GiB;
+ *   items or copies are too many; the name is empty, above 64 bytes, or not of printable ASCII
+ *   without any of `` \ ` $ [ ] ``; an initialiser for copies that begin as zero;
  * - `ENOMEM`, or whatever else the system says that refuses memory.
  *
  * MT-safe. Not for signal handlers.
@@ -347,7 +345,8 @@ struct cidpool *cidpool_create(const char *pool_name,
  * MT-safe for different pools. Not for signal handlers.
  *
  * # Safety
- * `pool` is null or of `cidpool_create`, not destroyed yet, and nobody uses it or its items any more.
+ * `pool` is null or of `cidpool_create`, not destroyed yet, and nobody uses it or its items any
+ * more.
  */
 int cidpool_destroy(struct cidpool *pool);
 
@@ -406,8 +405,8 @@ void *cidpool_percpu_malloc(struct cidpool *pool);
 void *cidpool_percpu_zmalloc(struct cidpool *pool);
 
 /**
- * As `cidpool_percpu_malloc`; every copy of the item begins with the `init_len` bytes at `init_ptr`,
- * and is zero behind them.
+ * As `cidpool_percpu_malloc`; every copy of the item begins with the `init_len` bytes at
+ * `init_ptr`, and is zero behind them.
  *
  * Returns as there; `EINVAL` also if `init_len` is above the item's length, or `init_ptr` null and
  * `init_len` not 0. MT-safety, signal handlers: as there.
@@ -415,13 +414,11 @@ void *cidpool_percpu_zmalloc(struct cidpool *pool);
  * # Safety
  * As there; `init_len` bytes at `init_ptr` can be read.
  */
-void *cidpool_percpu_malloc_init(struct cidpool *pool,
-                                 const void *init_ptr,
-                                 size_t init_len);
+void *cidpool_percpu_malloc_init(struct cidpool *pool, const void *init_ptr, size_t init_len);
 
 /**
- * Frees the item at `ptr`, of whatever pool it is; null is no item, and fine. `stride` is its pool's.
- * `cidpool_percpu_free` calls this, and knows the default stride.
+ * Frees the item at `ptr`, of whatever pool it is; null is no item, and fine. `stride` is its
+ * pool's. `cidpool_percpu_free` calls this, and knows the default stride.
  *
  * Returns nothing: what is no item, and what a pool sees to be free already, ends the process with
  * one line on standard error, and so does a wrong stride. `errno` stays as it was.
@@ -431,8 +428,7 @@ void *cidpool_percpu_malloc_init(struct cidpool *pool,
  * # Safety
  * `ptr` is null or an item that is allocated, and that nobody uses any more.
  */
-void cidpool_percpu_free_strided(void *ptr,
-                                 size_t stride);
+void cidpool_percpu_free_strided(void *ptr, size_t stride);
 
 /**
  * Frees the item at `ptr` of `pool`, or says what is wrong with it.
@@ -498,8 +494,8 @@ struct cidpool_set *cidpool_set_create(void);
  * MT-safe for different sets. Not for signal handlers.
  *
  * # Safety
- * `set` is null or of `cidpool_set_create`, not destroyed yet, and nobody uses it, its pools or their
- * items any more.
+ * `set` is null or of `cidpool_set_create`, not destroyed yet, and nobody uses it, its pools or
+ * their items any more.
  */
 int cidpool_set_destroy(struct cidpool_set *set);
 
@@ -507,20 +503,21 @@ int cidpool_set_destroy(struct cidpool_set *set);
  * Gives `pool` to `set`, with which it is destroyed. It may still be used by itself.
  *
  * Returns 0, or -1 and `errno`, and then the pool is still the caller's:
- * - `EINVAL`: `set` or `pool` is null, or the set's pools have another stride, or are (not) global;
+ * - `EINVAL`: `set` or `pool` is null, or the set's pools have another stride, or are (not)
+ *   global;
  * - `EBUSY`: the set has a pool for this power of two, or the pool is in a set already.
  *
  * MT-safe. Not for signal handlers.
  *
  * # Safety
- * `set` is null or of `cidpool_set_create`, `pool` null or of `cidpool_create`; neither is destroyed.
+ * `set` is null or of `cidpool_set_create`, `pool` null or of `cidpool_create`; neither is
+ * destroyed.
  */
-int cidpool_set_add_pool(struct cidpool_set *set,
-                         struct cidpool *pool);
+int cidpool_set_add_pool(struct cidpool_set *set, struct cidpool *pool);
 
 /**
- * Allocates an item of at least `len` bytes: of the pool with the shortest items that fit and that is
- * not full. As `cidpool_percpu_malloc`, and freed as what comes from there.
+ * Allocates an item of at least `len` bytes: of the pool with the shortest items that fit and that
+ * is not full. As `cidpool_percpu_malloc`, and freed as what comes from there.
  *
  * Returns its address in copy 0, or null and `errno`:
  * - `EINVAL`: `set` is null;
@@ -532,8 +529,7 @@ int cidpool_set_add_pool(struct cidpool_set *set,
  * # Safety
  * `set` is null or of `cidpool_set_create`, and not destroyed yet.
  */
-void *cidpool_set_percpu_malloc(struct cidpool_set *set,
-                                size_t len);
+void *cidpool_set_percpu_malloc(struct cidpool_set *set, size_t len);
 
 /**
  * As `cidpool_set_percpu_malloc`; every copy of the item is zero.
@@ -544,8 +540,8 @@ void *cidpool_set_percpu_malloc(struct cidpool_set *set,
 void *cidpool_set_percpu_zmalloc(struct cidpool_set *set, size_t len);
 
 /**
- * As `cidpool_set_percpu_malloc`; every copy of the item begins with the `len` bytes at `init_ptr`,
- * and is zero behind them.
+ * As `cidpool_set_percpu_malloc`; every copy of the item begins with the `len` bytes at
+ * `init_ptr`, and is zero behind them.
  *
  * Returns as there; `EINVAL` also if `init_ptr` is null and `len` is not 0.
  *
@@ -555,8 +551,8 @@ void *cidpool_set_percpu_zmalloc(struct cidpool_set *set, size_t len);
 void *cidpool_set_percpu_malloc_init(struct cidpool_set *set, const void *init_ptr, size_t len);
 
 /**
- * How many copies an item of a pool per cid has: those of all cids that there can be, on all nodes.
- * Constant.
+ * How many copies an item of a pool per cid has: those of all cids that there can be, on all
+ * nodes. Constant.
  *
  * Returns the number, or -1 and `errno`:
  * - `ENOMEM`: it is not known, for the library cannot start now.
@@ -579,13 +575,13 @@ int cidpool_max_nr_copies(void);
 int cidpool_get_max_nr_cpus(const struct cidpool *pool);
 
 /**
- * Prepares the calling thread for the operations on the current copy. They do this by themselves if
- * need be: this is to learn whether they can be had at all.
+ * Prepares the calling thread for the operations on the current copy. They do this by themselves
+ * if need be: this is to learn whether they can be had at all. Where cids are emulated a thread
+ * may still have none for the moment, while all others have one: then the operations say so.
  *
  * Returns 0, or -1 and `errno`:
  * - `EOPNOTSUPP`: the process has no cids, and will have none;
- * - `EAGAIN`: the thread has none now: others have all of them, it is at its end, or in a signal
- *   handler above an operation;
+ * - `EAGAIN`: the system refuses the thread's registration;
  * - `ENOMEM`: the library cannot start now.
  *
  * MT-safe. For signal handlers, but for the process's first call of the library.
@@ -596,7 +592,10 @@ int cidpool_register_current_thread(void);
  * The copy that is the calling thread's now. It may be another one at once: operations find it by
  * themselves, and whoever takes a copy from here must make do with it being somebody else's.
  *
- * Returns the number, or -1 and `errno` as `cidpool_register_current_thread`.
+ * Returns the number, or -1 and `errno`:
+ * - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
+ *   handler above an operation;
+ * - `EOPNOTSUPP`, `ENOMEM`: as `cidpool_register_current_thread`.
  *
  * MT-safe. For signal handlers, but for the process's first call of the library.
  */
@@ -617,8 +616,9 @@ int cidpool_current_copy(void);
 int cidpool_place_of(int copy, int *node, int *cid);
 
 /**
- * The copy of the item at `ptr` that belongs to `cid` on `node`; in a global pool the only one. Two
- * nodes' copies of a cid are two: a cid that turns up on another node is at another copy there.
+ * The copy of the item at `ptr` that belongs to `cid` on `node`; in a global pool the only one.
+ * Two nodes' copies of a cid are two: a cid that turns up on another node is at another copy
+ * there.
  *
  * Returns its address, or null and `errno`:
  * - `EINVAL`: `pool` or `ptr` is null, or there can be no such place.
@@ -683,8 +683,8 @@ int cidpool_load_strided(const uint64_t *v, uint64_t *value, size_t stride);
 int cidpool_compare_store_strided(uint64_t *v, uint64_t expect, uint64_t newv, size_t stride);
 
 /**
- * Stores `newv` at `v` if `expect` is there, and `expect2` at `v2`. Returns 0, or 1 if not, or -1 as
- * `cidpool_compare_store_strided`.
+ * Stores `newv` at `v` if `expect` is there, and `expect2` at `v2`. Returns 0, or 1 if not, or -1
+ * as `cidpool_compare_store_strided`.
  *
  * # Safety
  * As for `cidpool_add_strided`, both.
@@ -697,8 +697,9 @@ int cidpool_compare_two_store_strided(uint64_t *v,
                                       size_t stride);
 
 /**
- * If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0, or 1
- * if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw `newv`.
+ * If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0,
+ * or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw
+ * `newv`.
  *
  * # Safety
  * As for `cidpool_add_strided`, both.
@@ -711,13 +712,13 @@ int cidpool_compare_store_store_strided(uint64_t *v,
                                         size_t stride);
 
 /**
- * If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`, with
- * release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `to`
- * only if they saw `newv`.
+ * If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`,
+ * with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look
+ * at `to` only if they saw `newv`.
  *
  * # Safety
- * As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an ordinary
- * address outside of the pool, can be read.
+ * As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an
+ * ordinary address outside of the pool, can be read.
  */
 int cidpool_compare_copy_store_strided(uint64_t *v,
                                        uint64_t expect,
@@ -738,20 +739,17 @@ int cidpool_compare_copy_store_strided(uint64_t *v,
 int cidpool_list_push_strided(uint64_t *head, void *node, size_t offset, size_t stride);
 
 /**
- * Takes the first node of the list at `head`, and writes its address to `node`. Returns 0, or 1 if the
- * list is empty, or -1 as `cidpool_compare_store_strided`.
+ * Takes the first node of the list at `head`, and writes its address to `node`. Returns 0, or 1 if
+ * the list is empty, or -1 as `cidpool_compare_store_strided`.
  *
  * # Safety
  * As for `cidpool_list_push_strided`, whose nodes these are; `node` may be written.
  */
-int cidpool_list_pop_strided(uint64_t *head,
-                             void **node,
-                             size_t offset,
-                             size_t stride);
+int cidpool_list_pop_strided(uint64_t *head, void **node, size_t offset, size_t stride);
 
 /**
- * Takes all nodes of the list at `head`, and writes the address of the first to `first`, or null if
- * there is none. Returns 0, or -1 as `cidpool_compare_store_strided`.
+ * Takes all nodes of the list at `head`, and writes the address of the first to `first`, or null
+ * if there is none. Returns 0, or -1 as `cidpool_compare_store_strided`.
  *
  * # Safety
  * As for `cidpool_list_pop_strided`.
@@ -759,8 +757,8 @@ int cidpool_list_pop_strided(uint64_t *head,
 int cidpool_list_pop_all_strided(uint64_t *head, void **first, size_t stride);
 
 /**
- * As `cidpool_compare_store_strided`, on the copy with number `copy` alone: for words that stand for
- * the copy, such as locks. Returns -1 also with
+ * As `cidpool_compare_store_strided`, on the copy with number `copy` alone: for words that stand
+ * for the copy, such as locks. Returns -1 also with
  * - `ESTALE`: another copy is current now, or the word has just changed;
  * - `EINVAL`: there is no such copy.
  *
@@ -822,7 +820,8 @@ struct cidpool_counter *cidpool_counter_create(void);
  * MT-safe for different counters. Not for signal handlers.
  *
  * # Safety
- * `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any more.
+ * `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any
+ * more.
  */
 void cidpool_counter_destroy(struct cidpool_counter *counter);
 
@@ -852,8 +851,8 @@ void cidpool_counter_add(struct cidpool_counter *counter, uint64_t count);
 int cidpool_counter_spread(struct cidpool_counter *counter);
 
 /**
- * The value: every add that happened before this call is in it, none that began after its end is; of
- * those that were under way meanwhile any may be.
+ * The value: every add that happened before this call is in it, none that began after its end is;
+ * of those that were under way meanwhile any may be.
  *
  * Returns it; 0 for null.
  *
@@ -987,12 +986,13 @@ int cidpool_counter_sum_exact(const struct cidpool_counter *counter, uint64_t *s
 
 /*
  * For programs that were written for librseq: its operations with its arguments. `v` and `v2` are
- * addresses in copy `cpu`, as cidpool_percpu_ptr says; the stride may follow. They return 0 when it is
- * done, 1 where the comparison says no, -1 where it is to be tried again (or has no cid: see errno).
+ * addresses in copy `cpu`, as cidpool_percpu_ptr says; the stride may follow. They return 0 when
+ * it is done, 1 where the comparison says no, -1 where it is to be tried again (or there is no cid:
+ * see errno).
  *
- * load_cbne_store is on copy `cpu` alone, as there. The others are on the copy that is current, which
- * may be another one than `cpu` by then: they compare what is there, and change what is there.
- * Memory orders are as strong as they get: each store is a release.
+ * load_cbne_store is on copy `cpu` alone, as there. The others are on the copy that is current,
+ * which may be another one than `cpu` by then: they compare what is there, and change what is
+ * there. Memory orders are as strong as they get: each store is a release.
  */
 #define CIDPOOL_MO_RELAXED 0
 #define CIDPOOL_MO_RELEASE 1

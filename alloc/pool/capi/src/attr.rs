@@ -122,8 +122,8 @@ unsafe fn change(attr: *mut Attr, change: impl FnOnce(&mut Attr) -> Result<()>) 
     status(|| change(unsafe { attr.as_mut() }.ok_or(INVALID)?))
 }
 
-/// Makes attributes: of a pool of 64 KiB per copy, one copy per cid, copy on write from an image that
-/// is zero, not robust.
+/// Makes attributes: of a pool of 64 KiB per copy, one copy per cid, copy on write from an image
+/// that is zero, not robust.
 ///
 /// Returns them; the caller destroys them by `cidpool_attr_destroy`.
 ///
@@ -151,8 +151,8 @@ pub unsafe extern "C" fn cidpool_attr_destroy(attr: *mut Attr) {
 /// number that `cidpool_max_nr_copies` returns: the pool is for all cids that there can be, always.
 ///
 /// Returns 0, or -1 and `errno`:
-/// - `EINVAL`: `attr` is null, `max_nr_cpus` is another number, or `stride` is not a power of two (its
-///   size is looked at by `cidpool_create`);
+/// - `EINVAL`: `attr` is null, `max_nr_cpus` is another number, or `stride` is not a power of two
+///   (its size is looked at by `cidpool_create`);
 /// - `ENOMEM`: the number of cids is not known, for the library cannot start now.
 ///
 /// MT-safe for different attributes. Not for signal handlers.
@@ -177,8 +177,8 @@ pub unsafe extern "C" fn cidpool_attr_set_percpu(
     unsafe { change(attr, set) }
 }
 
-/// One copy for all: what is not per cid, from the same interface. `stride` is the length of a range,
-/// 0 for the default of 64 KiB.
+/// One copy for all: what is not per cid, from the same interface. `stride` is the length of a
+/// range, 0 for the default of 64 KiB.
 ///
 /// Returns 0, or -1 and `errno`:
 /// - `EINVAL`: `attr` is null, or `stride` is not a power of two.
@@ -254,9 +254,9 @@ pub unsafe extern "C" fn cidpool_attr_set_populate_policy(attr: *mut Attr, polic
 }
 
 /// What fills the image of each new range: `len` bytes at `addr`, which are zero before; null for
-/// nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it could
-/// not; then the pool has no more items from then on (`ENOMEM`). It is called under the library's lock,
-/// by whichever thread needs the range: it must not use pools, nor fork. With
+/// nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it
+/// could not; then the pool has no more items from then on (`ENOMEM`). It is called under the
+/// library's lock, by whichever thread needs the range: it must not use pools, nor fork. With
 /// `CIDPOOL_POPULATE_COW_ZERO` there is no image, and `cidpool_create` fails.
 ///
 /// Returns 0, or -1 and `errno`:
@@ -265,8 +265,8 @@ pub unsafe extern "C" fn cidpool_attr_set_populate_policy(attr: *mut Attr, polic
 /// MT-safe for different attributes. Not for signal handlers.
 ///
 /// # Safety
-/// As for `cidpool_attr_destroy`. Any thread may call `init_func` with `init_priv`, as long as there
-/// is a pool with these attributes.
+/// As for `cidpool_attr_destroy`. Any thread may call `init_func` with `init_priv`, as long as
+/// there is a pool with these attributes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_attr_set_init(
     attr: *mut Attr,
@@ -329,8 +329,8 @@ pub unsafe extern "C" fn cidpool_attr_set_fork(attr: *mut Attr, policy: c_int) -
 }
 
 /// How firmly copies are tied to their nodes: `CIDPOOL_NUMA_AS_HEAP`, `CIDPOOL_NUMA_NONE`,
-/// `CIDPOOL_NUMA_PREFERRED` or `CIDPOOL_NUMA_BIND`. It is done before anything of a range is written:
-/// there is nothing to move later.
+/// `CIDPOOL_NUMA_PREFERRED` or `CIDPOOL_NUMA_BIND`. It is done before anything of a range is
+/// written: there is nothing to move later.
 ///
 /// Returns 0, or -1 and `errno`:
 /// - `EINVAL`: `attr` is null, or `policy` is none of them.

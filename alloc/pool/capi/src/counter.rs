@@ -36,7 +36,8 @@ pub extern "C" fn cidpool_counter_create() -> *mut CounterHandle {
 /// MT-safe for different counters. Not for signal handlers.
 ///
 /// # Safety
-/// `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any more.
+/// `counter` is null or of `cidpool_counter_create`, not destroyed yet, and nobody uses it any
+/// more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_counter_destroy(counter: *mut CounterHandle) {
     if !counter.is_null() {
@@ -74,8 +75,8 @@ pub unsafe extern "C" fn cidpool_counter_spread(counter: *mut CounterHandle) -> 
     status(|| unsafe { of(counter) }?.spread().map_err(|_| NO_MEMORY))
 }
 
-/// The value: every add that happened before this call is in it, none that began after its end is; of
-/// those that were under way meanwhile any may be.
+/// The value: every add that happened before this call is in it, none that began after its end is;
+/// of those that were under way meanwhile any may be.
 ///
 /// Returns it; 0 for null.
 ///

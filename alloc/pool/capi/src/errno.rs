@@ -33,7 +33,8 @@ impl From<AllocateError> for Errno {
         match why {
             AllocateError::TooLong { .. } => INVALID,
             AllocateError::NotInChild => Self(libc::EPERM),
-            // The system's number, say EAGAIN for locked memory, would not tell more: there is none.
+            // The system's number, say EAGAIN for locked memory, would not tell more: there is
+            // none.
             _ => NO_MEMORY,
         }
     }

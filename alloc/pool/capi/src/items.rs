@@ -57,8 +57,8 @@ pub unsafe extern "C" fn cidpool_percpu_zmalloc(pool: *mut Handle) -> *mut c_voi
     pointer(|| unsafe { Handle::of(pool) }?.allocate(Pool::allocate_zeroed))
 }
 
-/// As `cidpool_percpu_malloc`; every copy of the item begins with the `init_len` bytes at `init_ptr`,
-/// and is zero behind them.
+/// As `cidpool_percpu_malloc`; every copy of the item begins with the `init_len` bytes at
+/// `init_ptr`, and is zero behind them.
 ///
 /// Returns as there; `EINVAL` also if `init_len` is above the item's length, or `init_ptr` null and
 /// `init_len` not 0. MT-safety, signal handlers: as there.
@@ -96,8 +96,8 @@ pub(crate) unsafe fn initial<'a>(init_ptr: *const c_void, init_len: usize) -> Re
     }
 }
 
-/// Frees the item at `ptr`, of whatever pool it is; null is no item, and fine. `stride` is its pool's.
-/// `cidpool_percpu_free` calls this, and knows the default stride.
+/// Frees the item at `ptr`, of whatever pool it is; null is no item, and fine. `stride` is its
+/// pool's. `cidpool_percpu_free` calls this, and knows the default stride.
 ///
 /// Returns nothing: what is no item, and what a pool sees to be free already, ends the process with
 /// one line on standard error, and so does a wrong stride. `errno` stays as it was.

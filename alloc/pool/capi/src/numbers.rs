@@ -1,15 +1,15 @@
 //! A word in each copy that says which copy it is: for operations on one copy alone.
 //!
 //! ```text
-//!   NUMBERS[shift] ─► copy 0        copy 1        copy 2          one mapping for each stride that
-//!                     ┌────┐        ┌────┐        ┌────┐          was asked for, for ever
-//!                     │ 1  │        │ 2  │        │ 0  │          0: nobody asked for that copy yet
+//!   NUMBERS[shift] ─► copy 0        copy 1        copy 2          one mapping for each stride
+//!                     ┌────┐        ┌────┐        ┌────┐          that was asked for, for ever
+//!                     │ 1  │        │ 2  │        │ 0  │          0: nobody asked for it yet
 //!                     └────┘        └────┘        └────┘
 //!
 //!   compare_two_store(v: expect ► newv, number: that of the copy which is asked for)
 //!     done                          it was on that copy
 //!     differs ─► v of that copy     another value: so be it
-//!                                   expect: the thread was on another copy, or the word has changed
+//!                                   expect: it was on another copy, or the word has changed
 //! ```
 
 #![allow(unsafe_code)]

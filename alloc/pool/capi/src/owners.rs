@@ -108,8 +108,8 @@ impl Ranges {
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// Has the pages of the range at `base` lead to `pool`, whose ranges these are. No lock, so that
-    /// no child of `fork` waits for one; two threads that come at once write the same.
+    /// Has the pages of the range at `base` lead to `pool`, whose ranges these are. No lock, so
+    /// that no child of `fork` waits for one; two threads that come at once write the same.
     #[cold]
     pub(crate) fn add(&self, base: usize, stride: usize, pool: *const Handle) {
         // On the list first: what has entries is on it.

@@ -6,8 +6,8 @@
 //!   address    p         p + stride …
 //! ```
 //!
-//! What librseq calls a CPU of a per-CPU pool is a copy here: its functions that take a `cpu` take the
-//! number of a copy.
+//! What librseq calls a CPU of a per-CPU pool is a copy here: its functions that take a `cpu` take
+//! the number of a copy.
 
 #![allow(unsafe_code)]
 
@@ -40,8 +40,8 @@ impl Process {
     }
 }
 
-/// How many copies an item of a pool per cid has: those of all cids that there can be, on all nodes.
-/// Constant.
+/// How many copies an item of a pool per cid has: those of all cids that there can be, on all
+/// nodes. Constant.
 ///
 /// Returns the number, or -1 and `errno`:
 /// - `ENOMEM`: it is not known, for the library cannot start now.
@@ -67,13 +67,13 @@ pub unsafe extern "C" fn cidpool_get_max_nr_cpus(pool: *const Handle) -> c_int {
     answer(-1, || Ok(unsafe { Handle::of(pool) }?.copies() as c_int))
 }
 
-/// Prepares the calling thread for the operations on the current copy. They do this by themselves if
-/// need be: this is to learn whether they can be had at all.
+/// Prepares the calling thread for the operations on the current copy. They do this by themselves
+/// if need be: this is to learn whether they can be had at all. Where cids are emulated a thread
+/// may still have none for the moment, while all others have one: then the operations say so.
 ///
 /// Returns 0, or -1 and `errno`:
 /// - `EOPNOTSUPP`: the process has no cids, and will have none;
-/// - `EAGAIN`: the thread has none now: others have all of them, it is at its end, or in a signal
-///   handler above an operation;
+/// - `EAGAIN`: the system refuses the thread's registration;
 /// - `ENOMEM`: the library cannot start now.
 ///
 /// MT-safe. For signal handlers, but for the process's first call of the library.
@@ -81,14 +81,18 @@ pub unsafe extern "C" fn cidpool_get_max_nr_cpus(pool: *const Handle) -> c_int {
 pub extern "C" fn cidpool_register_current_thread() -> c_int {
     status(|| {
         let process = of_process()?;
-        if percid::settle() { Ok(()) } else { Err(process.no_cid()) }
+        let has_cid = percid::settle();
+        if has_cid || process.0.source == Source::Emulated { Ok(()) } else { Err(process.no_cid()) }
     })
 }
 
 /// The copy that is the calling thread's now. It may be another one at once: operations find it by
 /// themselves, and whoever takes a copy from here must make do with it being somebody else's.
 ///
-/// Returns the number, or -1 and `errno` as `cidpool_register_current_thread`.
+/// Returns the number, or -1 and `errno`:
+/// - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
+///   handler above an operation;
+/// - `EOPNOTSUPP`, `ENOMEM`: as `cidpool_register_current_thread`.
 ///
 /// MT-safe. For signal handlers, but for the process's first call of the library.
 #[unsafe(no_mangle)]
@@ -125,8 +129,9 @@ pub unsafe extern "C" fn cidpool_place_of(copy: c_int, node: *mut c_int, cid: *m
     })
 }
 
-/// The copy of the item at `ptr` that belongs to `cid` on `node`; in a global pool the only one. Two
-/// nodes' copies of a cid are two: a cid that turns up on another node is at another copy there.
+/// The copy of the item at `ptr` that belongs to `cid` on `node`; in a global pool the only one.
+/// Two nodes' copies of a cid are two: a cid that turns up on another node is at another copy
+/// there.
 ///
 /// Returns its address, or null and `errno`:
 /// - `EINVAL`: `pool` or `ptr` is null, or there can be no such place.

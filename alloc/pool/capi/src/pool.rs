@@ -84,14 +84,14 @@ impl Handle {
 
 /// Makes a pool of items of `item_len` bytes, named `pool_name` (null: without a name) in messages,
 /// statistics and `/proc/self/maps`, that is as `attr` says (null: as `cidpool_attr_create` does).
-/// Items are at multiples of 8, or of the largest power of two that divides `item_len`. Memory comes
-/// with the first item.
+/// Items are at multiples of 8, or of the largest power of two that divides `item_len`. Memory
+/// comes with the first item.
 ///
 /// Returns the pool; the caller destroys it by `cidpool_destroy`, or gives it to a set. Or null and
 /// `errno`:
-/// - `EINVAL`: `item_len` is 0 or above the stride; the stride is below a page, or above 2 GiB; items or
-///   copies are too many; the name is empty, above 64 bytes, or not of printable ASCII without any
-///   of `` \ ` $ [ ] ``; an initialiser for copies that begin as zero;
+/// - `EINVAL`: `item_len` is 0 or above the stride; the stride is below a page, or above 2 GiB;
+///   items or copies are too many; the name is empty, above 64 bytes, or not of printable ASCII
+///   without any of `` \ ` $ [ ] ``; an initialiser for copies that begin as zero;
 /// - `ENOMEM`, or whatever else the system says that refuses memory.
 ///
 /// MT-safe. Not for signal handlers.
@@ -131,7 +131,8 @@ pub unsafe extern "C" fn cidpool_create(
 /// MT-safe for different pools. Not for signal handlers.
 ///
 /// # Safety
-/// `pool` is null or of `cidpool_create`, not destroyed yet, and nobody uses it or its items any more.
+/// `pool` is null or of `cidpool_create`, not destroyed yet, and nobody uses it or its items any
+/// more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_destroy(pool: *mut Handle) -> c_int {
     status(|| {

@@ -1,5 +1,5 @@
-//! Operations on the copy that is current: sections where the system has them, else the same under a
-//! lease.
+//! Operations on the copy that is current: sections where the system has them, else the same under
+//! a lease.
 //!
 //! ```text
 //!   v, v2, to, head: addresses in copy 0        v[d]: the same word of the current copy
@@ -9,16 +9,16 @@
 //!   compare_store:        if v[d] != expect leave with 1;  v[d] = newv
 //!   compare_two_store:    if v[d] != expect or v2[d] != expect2 leave with 1;  v[d] = newv
 //!   compare_store_store:  if v[d] != expect leave with 1;  v2[d] = newv2;  v[d] = newv
-//!   compare_copy_store:   if v[d] != expect leave with 1;  to[d .. d + len] = from[..];  v[d] = newv
+//!   compare_copy_store:   if v[d] != expect leave with 1;  to[d ..] = from[.. len];  v[d] = newv
 //!   list_push:            node[offset] = head[d];  head[d] = node
-//!   list_pop:             if head[d] == 0 leave with 1;  *node = head[d];  head[d] = (*node)[offset]
+//!   list_pop:             n = head[d];  if n == 0 leave with 1;  head[d] = n[offset];  *node = n
 //!   list_pop_all:         *first = head[d];  head[d] = 0
 //!   compare_store_on:     if the current copy is another one leave with -1;  else as compare_store
 //! ```
 //!
-//! All or nothing: what is written before the last store nobody looks at who was not told by it. The
-//! copy is found inside, so that there is no number of a CPU to pass, nor an operation to repeat because
-//! the thread moved on.
+//! All or nothing: what is written before the last store nobody looks at who was not told by it.
+//! The copy is found inside, so that there is no number of a CPU to pass, nor an operation to
+//! repeat because the thread moved on.
 //!
 //! Each returns 0 when it is done, 1 where it left, and -1 with `errno`:
 //! - `EINVAL`: `stride` is not a power of two;
@@ -141,8 +141,8 @@ pub unsafe extern "C" fn cidpool_compare_store_strided(
     told(stride, |cids, shift| unsafe { sections::compare_store(cids, shift, v, expect, newv) })
 }
 
-/// Stores `newv` at `v` if `expect` is there, and `expect2` at `v2`. Returns 0, or 1 if not, or -1 as
-/// `cidpool_compare_store_strided`.
+/// Stores `newv` at `v` if `expect` is there, and `expect2` at `v2`. Returns 0, or 1 if not, or -1
+/// as `cidpool_compare_store_strided`.
 ///
 /// # Safety
 /// As for `cidpool_add_strided`, both.
@@ -161,8 +161,9 @@ pub unsafe extern "C" fn cidpool_compare_two_store_strided(
     })
 }
 
-/// If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0, or 1
-/// if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw `newv`.
+/// If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0,
+/// or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw
+/// `newv`.
 ///
 /// # Safety
 /// As for `cidpool_add_strided`, both.
@@ -181,13 +182,13 @@ pub unsafe extern "C" fn cidpool_compare_store_store_strided(
     })
 }
 
-/// If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`, with
-/// release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `to`
-/// only if they saw `newv`.
+/// If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`,
+/// with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look
+/// at `to` only if they saw `newv`.
 ///
 /// # Safety
-/// As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an ordinary
-/// address outside of the pool, can be read.
+/// As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an
+/// ordinary address outside of the pool, can be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_compare_copy_store_strided(
     v: *mut u64,
@@ -223,8 +224,8 @@ pub unsafe extern "C" fn cidpool_list_push_strided(
     told(stride, |cids, shift| unsafe { sections::push(cids, shift, head, node.cast(), offset) })
 }
 
-/// Takes the first node of the list at `head`, and writes its address to `node`. Returns 0, or 1 if the
-/// list is empty, or -1 as `cidpool_compare_store_strided`.
+/// Takes the first node of the list at `head`, and writes its address to `node`. Returns 0, or 1 if
+/// the list is empty, or -1 as `cidpool_compare_store_strided`.
 ///
 /// # Safety
 /// As for `cidpool_list_push_strided`, whose nodes these are; `node` may be written.
@@ -241,8 +242,8 @@ pub unsafe extern "C" fn cidpool_list_pop_strided(
     })
 }
 
-/// Takes all nodes of the list at `head`, and writes the address of the first to `first`, or null if
-/// there is none. Returns 0, or -1 as `cidpool_compare_store_strided`.
+/// Takes all nodes of the list at `head`, and writes the address of the first to `first`, or null
+/// if there is none. Returns 0, or -1 as `cidpool_compare_store_strided`.
 ///
 /// # Safety
 /// As for `cidpool_list_pop_strided`.
@@ -258,8 +259,8 @@ pub unsafe extern "C" fn cidpool_list_pop_all_strided(
     })
 }
 
-/// As `cidpool_compare_store_strided`, on the copy with number `copy` alone: for words that stand for
-/// the copy, such as locks. Returns -1 also with
+/// As `cidpool_compare_store_strided`, on the copy with number `copy` alone: for words that stand
+/// for the copy, such as locks. Returns -1 also with
 /// - `ESTALE`: another copy is current now, or the word has just changed;
 /// - `EINVAL`: there is no such copy.
 ///

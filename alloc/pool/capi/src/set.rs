@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   malloc(20)      8    16   32   64   128 …     at most one pool for each power of two
-//!                             ▲ ──► ▲ ──► ▲       the smallest that fits; when it is full, the next
-//!                                                 larger one
+//!                             ▲ ──► ▲ ──► ▲       the smallest that fits; when it is full,
+//!                                                 the next larger one
 //!   free: as of any item
 //! ```
 
@@ -93,8 +93,8 @@ pub extern "C" fn cidpool_set_create() -> *mut Set {
 /// MT-safe for different sets. Not for signal handlers.
 ///
 /// # Safety
-/// `set` is null or of `cidpool_set_create`, not destroyed yet, and nobody uses it, its pools or their
-/// items any more.
+/// `set` is null or of `cidpool_set_create`, not destroyed yet, and nobody uses it, its pools or
+/// their items any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_set_destroy(set: *mut Set) -> c_int {
     status(|| {
@@ -114,13 +114,15 @@ pub unsafe extern "C" fn cidpool_set_destroy(set: *mut Set) -> c_int {
 /// Gives `pool` to `set`, with which it is destroyed. It may still be used by itself.
 ///
 /// Returns 0, or -1 and `errno`, and then the pool is still the caller's:
-/// - `EINVAL`: `set` or `pool` is null, or the set's pools have another stride, or are (not) global;
+/// - `EINVAL`: `set` or `pool` is null, or the set's pools have another stride, or are (not)
+///   global;
 /// - `EBUSY`: the set has a pool for this power of two, or the pool is in a set already.
 ///
 /// MT-safe. Not for signal handlers.
 ///
 /// # Safety
-/// `set` is null or of `cidpool_set_create`, `pool` null or of `cidpool_create`; neither is destroyed.
+/// `set` is null or of `cidpool_set_create`, `pool` null or of `cidpool_create`; neither is
+/// destroyed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_set_add_pool(set: *mut Set, pool: *mut Handle) -> c_int {
     status(|| {
@@ -142,8 +144,8 @@ pub unsafe extern "C" fn cidpool_set_add_pool(set: *mut Set, pool: *mut Handle) 
     })
 }
 
-/// Allocates an item of at least `len` bytes: of the pool with the shortest items that fit and that is
-/// not full. As `cidpool_percpu_malloc`, and freed as what comes from there.
+/// Allocates an item of at least `len` bytes: of the pool with the shortest items that fit and that
+/// is not full. As `cidpool_percpu_malloc`, and freed as what comes from there.
 ///
 /// Returns its address in copy 0, or null and `errno`:
 /// - `EINVAL`: `set` is null;
@@ -170,8 +172,8 @@ pub unsafe extern "C" fn cidpool_set_percpu_zmalloc(set: *mut Set, len: usize) -
     pointer(|| unsafe { Set::of(set) }?.allocate(len, Pool::allocate_zeroed))
 }
 
-/// As `cidpool_set_percpu_malloc`; every copy of the item begins with the `len` bytes at `init_ptr`,
-/// and is zero behind them.
+/// As `cidpool_set_percpu_malloc`; every copy of the item begins with the `len` bytes at
+/// `init_ptr`, and is zero behind them.
 ///
 /// Returns as there; `EINVAL` also if `init_ptr` is null and `len` is not 0.
 ///

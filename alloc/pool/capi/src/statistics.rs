@@ -8,8 +8,8 @@ use cidalloc::os;
 use core::ffi::c_int;
 use core::fmt::Write;
 
-/// What a pool has, at one time. What other threads do meanwhile may be in one number and not yet in
-/// the next.
+/// What a pool has, at one time. What other threads do meanwhile may be in one number and not yet
+/// in the next.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatistics {

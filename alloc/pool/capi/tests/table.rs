@@ -28,7 +28,8 @@ fn tests(row: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether `source` has the test `name`: a function with the attribute, or what a macro makes one of.
+/// Whether `source` has the test `name`: a function with the attribute, or what a macro makes one
+/// of.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(number, line)| {

@@ -3,11 +3,12 @@
 #include "cidpool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 
 #define THREADS 8
-#define ROUNDS 20000
+#define ROUNDS 8000
 
 struct node {
     uint64_t value;
@@ -100,9 +101,13 @@ static void each_outcome(void) {
     CHECK(SUM(word) == 5 * copies + 1 && SUM(other) == 9 * copies + 1, "both were stored");
     set_all(5, 9);
     struct record record = {17, {1, 2, 3}};
-    CHECK(TRY(cidpool_compare_copy_store(&data->word, 4, 6, &data->record, &record, sizeof record)) == 1, "it is 5");
-    CHECK(TRY(cidpool_compare_copy_store(&data->word, 5, 6, &data->record, &record, sizeof record)) == 0, "it is 5");
-    CHECK(SUM(word) == 5 * copies + 1 && SUM(record.length) == 17 && SUM(record.text[2]) == 3, "copied");
+    size_t len = sizeof record;
+    struct record *to = &data->record;
+    CHECK(TRY(cidpool_compare_copy_store(&data->word, 4, 6, to, &record, len)) == 1, "it is 5");
+    CHECK(SUM(word) == 5 * copies && SUM(record.length) == 0, "nothing was done");
+    CHECK(TRY(cidpool_compare_copy_store(&data->word, 5, 6, to, &record, len)) == 0, "it is 5");
+    CHECK(SUM(word) == 5 * copies + 1 && SUM(record.length) == 17, "copied");
+    CHECK(SUM(record.text[0]) == 1 && SUM(record.text[2]) == 3, "copied as a whole");
     end();
 }
 
@@ -137,34 +142,146 @@ static void a_copy_that_is_not_current_is_left_alone(void) {
         return;
     }
     int copies = cidpool_max_nr_copies(), done = 0;
-    CHECK(cidpool_compare_store_on(&data->lock, 0, 1, -1) == -1 && errno == EINVAL, "no such copy");
-    CHECK(cidpool_compare_store_on(&data->lock, 0, 1, copies) == -1 && errno == EINVAL, "no such copy");
+    int numbers[2] = {-1, copies};
+    for (int i = 0; i < 2; i++) {
+        int said = cidpool_compare_store_on(&data->lock, 0, 1, numbers[i]);
+        CHECK(said == -1 && errno == EINVAL, "there is no such copy: %d", said);
+    }
     for (int round = 0; round < 1000; round++) {
         int copy = round % 2 ? cidpool_current_mm_cid() : round % copies;
         uint64_t *lock = &cidpool_percpu_ptr(data, copy)->lock, others = round % 3 ? 1 : 0;
         for (int other = 0; other < copies; other++) cidpool_percpu_ptr(data, other)->lock = others;
         *lock = 0;
         int said = cidpool_compare_store_on(&data->lock, 0, 1, copy);
-        CHECK(said == 0 || (said == -1 && (errno == ESTALE || errno == EAGAIN)), "%d, %s", said, strerror(errno));
+        CHECK(said == 0 || (said == -1 && (errno == ESTALE || errno == EAGAIN)), "%d, %d", said,
+              errno);
         CHECK(*lock == (said == 0), "%d: %d", said, (int)*lock);
         CHECK(SUM(lock) == others * (uint64_t)(copies - 1) + *lock, "another copy was changed");
-        if (said == 0) CHECK(TRY(cidpool_compare_store_on(&data->lock, 0, 2, copy)) == 1, "it is locked");
+        if (said == 0)
+            CHECK(TRY(cidpool_compare_store_on(&data->lock, 0, 2, copy)) == 1, "it is locked");
         done += said == 0;
     }
     CHECK(done > 0, "it was never done");
     end();
 }
 
+/* The macros with librseq's arguments, in a pool whose stride is not the default one. */
+#define FAR ((size_t)1 << 17)
+#define MO CIDPOOL_MO_RELAXED
+#define MM CIDPOOL_PERCPU_MM_CID
+
+static uint64_t far_sum(struct data *far, size_t offset) {
+    uint64_t sum = 0;
+    for (int copy = 0; copy < cidpool_max_nr_copies(); copy++)
+        sum += *(uint64_t *)((char *)cidpool_percpu_ptr(far, copy, FAR) + offset);
+    return sum;
+}
+#define FAR_SUM(field) far_sum(far, offsetof(struct data, field))
+
+static void with_the_arguments_of_librseq(void) {
+    begin();
+    int is_usable = has_cids();
+    end();
+    if (!is_usable) return;
+    struct cidpool_attr *attr = cidpool_attr_create();
+    CHECK(cidpool_attr_set_percpu(attr, FAR, 0) == 0, "%s", strerror(errno));
+    struct cidpool *wide = cidpool_create("far", sizeof(struct data), attr);
+    cidpool_attr_destroy(attr);
+    struct data *far = cidpool_percpu_zmalloc(wide);
+    CHECK(far != NULL, "%s", strerror(errno));
+    struct record record = {1, {2, 3, 4}}, *from = &record;
+    struct node node = {1, &node};
+    intptr_t popped = 0;
+    /* Any copy leads to the word of the current one, but for the one operation that is told. */
+    int last = cidpool_max_nr_copies() - 1, cpu, said;
+    struct data *at = cidpool_percpu_ptr(far, last, FAR);
+    CHECK(TRY(cidpool_load_add_store__ptr(MO, MM, &at->count, -3, last, FAR)) == 0, "add");
+    CHECK((int64_t)FAR_SUM(count) == -3, "%d", (int)FAR_SUM(count));
+    said = TRY(cidpool_load_cbne_store_store__ptr(
+        MO, MM, &at->word, 0, &at->other, 7, 1, last, FAR));
+    CHECK(said == 0 && FAR_SUM(word) == 1 && FAR_SUM(other) == 7, "%d", said);
+    said = TRY(cidpool_load_cbne_store_store__ptr(
+        MO, MM, &at->word, 9, &at->other, 7, 1, last, FAR));
+    CHECK(said == 1, "%d", said);
+    for (cpu = 0; cpu <= last; cpu++) {
+        struct data *each = cidpool_percpu_ptr(far, cpu, FAR);
+        each->word = 1, each->other = 2;
+    }
+    said = TRY(cidpool_load_cbne_load_cbne_store__ptr(
+        MO, MM, &at->word, 1, &at->other, 3, 5, last, FAR));
+    CHECK(said == 1, "%d", said);
+    said = TRY(cidpool_load_cbne_load_cbne_store__ptr(
+        MO, MM, &at->word, 1, &at->other, 2, 5, last, FAR));
+    CHECK(said == 0 && FAR_SUM(word) == (uint64_t)last + 5, "%d", said);
+    for (cpu = 0; cpu <= last; cpu++) cidpool_percpu_ptr(far, cpu, FAR)->word = 0;
+    said = TRY(cidpool_load_cbne_memcpy_store__ptr(MO, MM, &at->word, 0, &at->record, from,
+                                                   sizeof record, 6, last, FAR));
+    CHECK(said == 0 && FAR_SUM(word) == 6 && FAR_SUM(record.text[2]) == 4, "%d", said);
+    intptr_t *head = (intptr_t *)&at->head;
+    said = TRY(cidpool_load_cbeq_store_add_load_store__ptr(
+        MO, MM, head, (intptr_t)NULL, offsetof(struct node, next), &popped, last, FAR));
+    CHECK(said == 1 && popped == 0, "%d", said);
+    do {
+        cpu = cidpool_current_mm_cid();
+        node.next = NULL;
+        head = (intptr_t *)&cidpool_percpu_ptr(far, cpu, FAR)->head;
+        said = cidpool_load_cbne_store__ptr(MO, MM, head, 0, (intptr_t)&node, cpu, FAR);
+        CHECK(said <= 0, "the list is empty");
+    } while (said != 0);
+    CHECK(*head == (intptr_t)&node && FAR_SUM(head) == (uint64_t)(uintptr_t)&node, "in that list");
+    cidpool_percpu_free(far, FAR);
+    CHECK(cidpool_destroy(wide) == 0, "%s", strerror(errno));
+}
+
+/* Who has the lock of a copy changes it without a section: that is a lock only if who took it took
+ * that one. */
+static void *count_under_locks(void *unused) {
+    (void)unused;
+    for (int i = 0; i < ROUNDS / 4; i++) {
+        struct data *at;
+        int cpu;
+        do {
+            cpu = cidpool_current_mm_cid();
+            at = cidpool_percpu_ptr(data, cpu);
+        } while (cidpool_load_cbne_store__ptr(MO, MM, &at->lock, 0, 1, cpu) != 0);
+        uint64_t other = at->other;
+        at->other = other + 1;
+        if (i % 64 == 0) sched_yield();
+        CHECK(at->other == other + 1, "another thread had the lock of copy %d", cpu);
+        __atomic_store_n(&at->lock, 0, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static void a_lock_of_a_copy_excludes_all_others(void) {
+    begin();
+    if (has_cids()) {
+        pthread_t threads[THREADS];
+        for (int i = 0; i < THREADS; i++)
+            CHECK(pthread_create(&threads[i], NULL, count_under_locks, NULL) == 0, "a thread");
+        for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+        CHECK(SUM(other) == THREADS * (uint64_t)ROUNDS / 4, "%lu", (unsigned long)SUM(other));
+    }
+    end();
+}
+
+#define REFUSED(call) CHECK((call) == -1 && errno == EINVAL, "%s", strerror(errno))
+
 static void refused(void) {
     begin();
-    uint64_t value;
+    uint64_t value, *word = &data->word;
     void *found;
     size_t stride = 65535;
-    CHECK(cidpool_add(&data->word, 1, stride) == -1 && errno == EINVAL, "%s", strerror(errno));
-    CHECK(cidpool_load(&data->word, &value, stride) == -1 && errno == EINVAL, "%s", strerror(errno));
-    CHECK(cidpool_compare_store(&data->word, 0, 1, stride) == -1 && errno == EINVAL, "%s", strerror(errno));
-    CHECK(cidpool_list_pop(&data->head, &found, 8, stride) == -1 && errno == EINVAL, "%s", strerror(errno));
-    CHECK(cidpool_list_pop_all(&data->head, &found, (size_t)0) == -1 && errno == EINVAL, "%s", strerror(errno));
+    REFUSED(cidpool_add(word, 1, stride));
+    REFUSED(cidpool_load(word, &value, stride));
+    REFUSED(cidpool_compare_store(word, 0, 1, stride));
+    REFUSED(cidpool_compare_store_on(word, 0, 1, 0, stride));
+    REFUSED(cidpool_compare_two_store(word, 0, word + 1, 0, 1, stride));
+    REFUSED(cidpool_compare_store_store(word, 0, 1, word + 1, 1, stride));
+    REFUSED(cidpool_compare_copy_store(word, 0, 1, word + 1, &value, 8, stride));
+    REFUSED(cidpool_list_push(&data->head, &found, 8, stride));
+    REFUSED(cidpool_list_pop(&data->head, &found, 8, stride));
+    REFUSED(cidpool_list_pop_all(&data->head, &found, (size_t)0));
     end();
 }
 
@@ -221,14 +338,14 @@ static void nothing_is_lost_in_a_storm(void) {
     setitimer(ITIMER_PROF, &never, NULL);
     uint64_t count = 0, nodes = 0, expected = THREADS * (uint64_t)ROUNDS - failed_adds + handled;
     count = SUM(count);
-    CHECK(count == expected, "%llu, not %llu", (unsigned long long)count, (unsigned long long)expected);
-    CHECK(SUM(word) == THREADS * (uint64_t)ROUNDS, "%llu", (unsigned long long)SUM(word));
+    CHECK(count == expected, "%lu, not %lu", (unsigned long)count, (unsigned long)expected);
+    CHECK(SUM(word) == THREADS * (uint64_t)ROUNDS, "%lu", (unsigned long)SUM(word));
     for (int copy = 0; copy < cidpool_max_nr_copies(); copy++)
         for (struct node *n = cidpool_percpu_ptr(data, copy)->head, *next; n; n = next, nodes++) {
             next = n->next;
             free(n);
         }
-    CHECK(nodes == THREADS * (uint64_t)ROUNDS / 4, "%llu nodes", (unsigned long long)nodes);
+    CHECK(nodes == THREADS * (uint64_t)ROUNDS / 4, "%lu nodes", (unsigned long)nodes);
     end();
 }
 
@@ -236,6 +353,8 @@ static const struct test_case cases[] = {
     {"each_outcome", each_outcome},
     {"lists", lists},
     {"a_copy_that_is_not_current_is_left_alone", a_copy_that_is_not_current_is_left_alone},
+    {"with_the_arguments_of_librseq", with_the_arguments_of_librseq},
+    {"a_lock_of_a_copy_excludes_all_others", a_lock_of_a_copy_excludes_all_others},
     {"refused", refused},
     {"nothing_is_lost_in_a_storm", nothing_is_lost_in_a_storm},
 };
