@@ -375,9 +375,8 @@ impl Items {
     pub(crate) fn put(&self, group: Group) -> bool {
         let word = group.number as usize / 2;
         let wide = group.wide();
-        let was_allocated = self.word(Kind::Free, word).fetch_or(wide, Release) & wide == 0;
-        fence(SeqCst);
-        if self.is_exhausted.load(Relaxed) {
+        let was_allocated = self.word(Kind::Free, word).fetch_or(wide, SeqCst) & wide == 0;
+        if self.is_exhausted.load(SeqCst) {
             self.look_again();
         }
         if self.hint.load(Relaxed) != word {

@@ -328,8 +328,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // From here on neither statistics nor a child find it, and it has no other users.
         registry::remove(self);
+        // What threads of an ancestor had, nobody can free in a child.
         if self.is_robust
-            && self.is_usable()
+            && self.generation == fork::generation()
             && let Some(first) = self.items.first_live()
         {
             // SAFETY: an allocated item's range is there.

@@ -167,6 +167,17 @@ fn a_child_may_drop_what_it_cannot_use() {
 }
 
 #[test]
+fn a_child_need_not_free_what_its_parent_allocated() {
+    let mut robust = Some(Pool::builder(64).robust(true).build().unwrap());
+    let item = robust.as_ref().unwrap().allocate().unwrap();
+    in_child(|| {
+        drop(robust.take());
+        true
+    });
+    free(&robust.unwrap(), item);
+}
+
+#[test]
 fn children_of_children_have_pools_as_well() {
     let pool = pool(Fork::Copied, Populate::Image);
     let item = pool.allocate().unwrap();
