@@ -155,6 +155,12 @@ fn barrier(lease: &Lease) -> bool {
         fence(SeqCst);
         return true;
     }
+    barrier_of_all()
+}
+
+/// A full barrier in all threads, if the kernel makes them; false if it does not, or not any more.
+#[must_use]
+pub fn barrier_of_all() -> bool {
     if !is_asymmetric() {
         return false;
     }

@@ -189,6 +189,27 @@ pub const SECTIONS: [Operation; 8] = [
     operation(0x80, "put", &["armed", "ids", "cpu", "owner", "word"]),
 ];
 
+/// The sections on copies.
+pub const COPIES: [Operation; 10] = [
+    operation(0x210, "add", &["armed", "ids", "cpu"]),
+    operation(0x220, "load", &["armed", "ids", "row"]),
+    operation(0x230, "compare_store", &["armed", "ids", "row", "word"]),
+    operation(0x240, "compare_two_store", &["armed", "ids", "row", "other", "word"]),
+    operation(0x250, "compare_store_store", &["armed", "ids", "row", "word", "other"]),
+    operation(0x260, "push", &["armed", "ids", "row", "head", "next"]),
+    operation(0x270, "pop", &["armed", "ids", "row", "head", "next"]),
+    operation(0x280, "pop_all", &["armed", "ids", "row", "head"]),
+    operation(
+        0x290,
+        "compare_copy_store",
+        &["armed", "ids", "row", "word", "8 bytes", "byte", "all"],
+    ),
+    operation(0x2f0, "add, in rows", &["armed", "ids", "row"]),
+];
+
+/// An operation on a copy under a lease: its own accesses are between the last two points.
+pub const LEASED_COPY: Operation = operation(0x310, "on_copy", &["turn", "index", "commit"]);
+
 /// The operations under a lease. Those that share code share its points: `push_on_node` goes on as
 /// `push` does, and `take` and `put` are one.
 pub const LEASED: [Operation; 7] = [

@@ -18,6 +18,7 @@
 //! - [`area`]: volatile reads of a thread's own area
 //! - [`membarrier`]: the fence after which no section that began before it still runs
 //! - [`cs`]: the sections, with their contract in pseudo-code
+//! - [`copies`]: sections on data of which there is a copy for each cid
 //! - [`soundness`]: whether this kernel aborts them on preemption
 //! - [`lease`]: the same operations for threads without rseq
 //! - [`sync`]: the atomics beside them, which a model may observe
@@ -36,6 +37,8 @@ mod points;
 pub mod abi;
 #[cfg(not(cidalloc_model))]
 pub mod area;
+#[cfg(not(cidalloc_model))]
+pub mod copies;
 pub mod cs;
 #[cfg(feature = "inject")]
 pub mod inject;

@@ -1,10 +1,10 @@
 //! The arm64 sections, checked on any machine: numbers, texts, instructions, behaviour.
 //!
 //! ```text
-//!   aarch64.S   .equ numbers        = the constants of abi and cs
-//!   aarch64.rs  names, types        = x86_64.rs
-//!   objects     windows, aborts     = what the kernel and the contract ask for
-//!   program     aarch64/sections.c  = the contract, interrupted at every instruction
+//!   aarch64.S   .equ numbers                        = the constants of abi, cs and copies
+//!   aarch64.rs  names, types                        = x86_64.rs
+//!   objects     windows, aborts                     = what the kernel and the contract ask for
+//!   programs    aarch64/sections.c, copies.c        = the contract, interrupted at every instruction
 //! ```
 //!
 //! The last two need Debian's packages binutils-aarch64-linux-gnu, gcc-aarch64-linux-gnu,
@@ -16,6 +16,10 @@
 #[allow(dead_code, unreachable_pub, reason = "only its types are compared")]
 #[path = "../src/cs/aarch64.rs"]
 mod aarch64;
+#[cfg(not(target_arch = "aarch64"))]
+#[allow(dead_code, unreachable_pub, reason = "only its types are compared")]
+#[path = "../src/copies/aarch64.rs"]
+mod aarch64_on_copies;
 #[path = "aarch64/listing.rs"]
 mod listing;
 #[path = "aarch64/tools.rs"]
@@ -23,11 +27,15 @@ mod tools;
 
 use listing::{Listing, link_and_list};
 use rseq_sys::abi;
+use rseq_sys::copies::Current;
+#[cfg(not(target_arch = "aarch64"))]
+use rseq_sys::copies::Outcome;
 use rseq_sys::cs::{Anchor, CID_BITS};
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use tools::{
-    FILES, assemble_by_compiler, assemble_by_gnu, directory, have, in_crate, link_and_run,
+    AREA, COPIES, SHARDS, Text, assemble, assemble_by_compiler, directory, have, have_compiler,
+    in_crate, link_and_run,
 };
 
 /// `brk #0x45e0`, the kernel's `RSEQ_SIG_CODE` for arm64.
@@ -37,25 +45,57 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(in_crate(path)).expect("a file of this crate")
 }
 
+/// What functions are called that are a shorter way on x86-64 to what others do as well.
+const ONLY_ON_X86_64: &str = "add_through_cid";
+
 /// The public functions of a file of sections, each from its name to its body.
-fn signatures(path: &str) -> Vec<String> {
-    let text = read(path);
+fn signatures(paths: &[&str]) -> Vec<String> {
+    let text = paths.iter().map(|path| read(path)).collect::<String>();
     let functions = text.split("pub unsafe fn ").skip(1);
     functions
+        .filter(|f| !f.starts_with(ONLY_ON_X86_64))
         .map(|f| f.split('{').next().unwrap_or_default())
         .map(|f| f.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect()
 }
 
-fn names() -> Vec<String> {
-    let signatures = signatures("src/cs/x86_64.rs");
-    let name = |s: &String| s.split('(').next().unwrap_or_default().to_owned();
-    signatures.iter().map(name).collect()
+/// Sections of one text: where the same are for x86-64, the declarations, what their names begin with
+/// in the text, and the program that interrupts them.
+struct Sections {
+    text: Text,
+    model: &'static [&'static str],
+    declarations: &'static str,
+    prefix: &'static str,
+    program: &'static str,
+}
+
+const ALL: [Sections; 2] = [
+    Sections {
+        text: SHARDS,
+        model: &["src/cs/x86_64.rs"],
+        declarations: "src/cs/aarch64.rs",
+        prefix: "",
+        program: "sections",
+    },
+    Sections {
+        text: COPIES,
+        model: &["src/copies/x86_64.rs", "src/copies/x86_64/through.rs"],
+        declarations: "src/copies/aarch64.rs",
+        prefix: "copies_",
+        program: "copies",
+    },
+];
+
+impl Sections {
+    fn names(&self) -> Vec<String> {
+        let name = |s: &String| s.split(['(', '<']).next().unwrap_or_default().to_owned();
+        signatures(self.model).iter().map(|s| self.prefix.to_owned() + &name(s)).collect()
+    }
 }
 
 #[test]
 fn numbers_are_those_of_the_crate() {
-    let text = read("src/cs/aarch64.S");
+    let text = read("src/cs/aarch64_frame.S") + &read("src/cs/aarch64.S");
     let numbers: Vec<(&str, u64)> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix(".equ"))
@@ -72,12 +112,16 @@ fn numbers_are_those_of_the_crate() {
         ("CIDALLOC_ANCHOR_TABLE", offset_of!(Anchor, table) as u64),
         ("CIDALLOC_CPU_ID", abi::CPU_ID as u64),
         ("CIDALLOC_RSEQ_CS", abi::RSEQ_CS as u64),
-        ("CIDALLOC_CID_BITS", u64::from(CID_BITS)),
         ("CIDALLOC_SIGNATURE", u64::from(SIGNATURE)),
+        ("CIDALLOC_CID_BITS", u64::from(CID_BITS)),
     ];
     assert_eq!(numbers, wanted);
     // The pair load of the anchor reads two words that stand together.
     assert_eq!(offset_of!(Anchor, ids), offset_of!(Anchor, area) + 8);
+    // The frame takes the one for the other.
+    assert_eq!(offset_of!(Current, area), offset_of!(Anchor, area));
+    assert_eq!(offset_of!(Current, ids), offset_of!(Anchor, ids));
+    assert_eq!(offset_of!(Current, rows), offset_of!(Anchor, table));
     let abi_text = read("src/abi.rs");
     assert!(
         abi_text
@@ -87,21 +131,24 @@ fn numbers_are_those_of_the_crate() {
 
 #[test]
 fn texts_pass_through_a_format_string() {
-    for file in FILES {
-        let text = read(&format!("src/cs/{file}.S"));
-        assert!(!text.contains(['{', '}']), "{file}.S has a brace");
+    for (_, files) in [AREA, SHARDS, COPIES] {
+        for file in files {
+            assert!(!read(file).contains(['{', '}']), "{file} has a brace");
+        }
     }
 }
 
 #[test]
 fn signatures_and_order_are_those_of_x86_64() {
-    assert_eq!(signatures("src/cs/aarch64.rs"), signatures("src/cs/x86_64.rs"));
-    let assembler = read("src/cs/aarch64.S");
-    let sections = assembler
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("cidalloc_section "))
-        .collect::<Vec<_>>();
-    assert_eq!(sections, names());
+    for sections in ALL {
+        assert_eq!(signatures(&[sections.declarations]), signatures(sections.model));
+        let assembler = sections.text.1.iter().map(|file| read(file)).collect::<String>();
+        let names = assembler
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("cidalloc_section "))
+            .collect::<Vec<_>>();
+        assert_eq!(names, sections.names());
+    }
 }
 
 #[cfg(not(target_arch = "aarch64"))]
@@ -115,6 +162,18 @@ const _: () = {
     let _ = [cs::reshape, aarch64::reshape];
     let _ = [cs::take, aarch64::take];
     let _ = [cs::put, aarch64::put];
+    use aarch64_on_copies as arm64;
+    use rseq_sys::copies;
+    let _ = [copies::add, arm64::add];
+    let _ = [copies::load, arm64::load];
+    let _ = [copies::compare_store, arm64::compare_store];
+    let _ = [copies::compare_two_store, arm64::compare_two_store];
+    let _ = [copies::compare_store_store, arm64::compare_store_store];
+    let _ = [copies::push, arm64::push];
+    let _ = [copies::pop, arm64::pop];
+    let _ = [copies::pop_all, arm64::pop_all];
+    let _ = [copies::compare_copy_store, arm64::compare_copy_store];
+    let _ = [copies::add_through::<12>, arm64::add_through::<12>];
 };
 
 fn check_window(listing: &Listing, number: usize, name: &str) {
@@ -132,11 +191,12 @@ fn check_window(listing: &Listing, number: usize, name: &str) {
     assert_eq!(at(d.abort).name, "b", "{name}: the abort code is one branch");
     assert_eq!(at(d.abort).target(), Some(arm), "{name}: aborts arm again");
 
-    assert_eq!(at(d.end - 4).name, "stlr", "{name}: ends with its commit");
+    let (last, commits) = if name == "copies_load" { ("ldar", 0) } else { ("stlr", 1) };
+    assert_eq!(at(d.end - 4).name, last, "{name}: ends with its commit");
     assert_eq!(at(d.end).name, "ret", "{name}: returns after its commit");
     let window = || code.range(d.start..d.end).map(|(_, i)| i);
     assert_eq!(window().count() as u64 * 4, d.end - d.start, "{name}: no gap");
-    assert_eq!(window().filter(|i| i.name == "stlr").count(), 1, "{name}: one commit");
+    assert_eq!(window().filter(|i| i.name == "stlr").count(), commits, "{name}: one commit");
     assert!(window().any(|i| i.name == "ldar"), "{name}: begins with an acquire");
     for i in window() {
         let leaves = ["bl", "blr", "br", "ret", "svc", "brk", "hvc"].contains(&&*i.name);
@@ -151,8 +211,7 @@ fn check_window(listing: &Listing, number: usize, name: &str) {
     }
 }
 
-fn check(listing: &Listing) {
-    let names = names();
+fn check(listing: &Listing, names: &[String]) {
     assert_eq!(listing.descriptors.len(), names.len(), "a descriptor each");
     for (number, name) in names.iter().enumerate() {
         check_window(listing, number, name);
@@ -165,12 +224,13 @@ fn check(listing: &Listing) {
     }
 }
 
-fn check_and_run(objects: &[PathBuf], directory: &Path, linkage: &str) {
+fn check_and_run(sections: &Sections, objects: &[PathBuf], directory: &Path, linkage: &str) {
+    let names = sections.names();
     if have("objdump", "binutils-aarch64-linux-gnu") {
-        check(&link_and_list(objects, directory));
+        check(&link_and_list(objects, directory), &names);
     }
-    if let Some(line) = link_and_run("sections", objects, directory, linkage) {
-        assert!(line.starts_with("ok: 8 sections"));
+    if let Some(line) = link_and_run(sections.program, objects, directory, linkage) {
+        assert!(line.starts_with(&format!("ok: {} sections", names.len())));
     }
 }
 
@@ -180,14 +240,21 @@ fn check_and_run(objects: &[PathBuf], directory: &Path, linkage: &str) {
 fn gnu_assembles_sections_that_hold_the_contract() {
     if have("as", "binutils-aarch64-linux-gnu") {
         let directory = directory("aarch64-gnu");
-        check_and_run(&assemble_by_gnu(&directory), &directory, "-static");
+        for sections in ALL {
+            let objects = [sections.text, AREA].map(|text| assemble(text, &directory));
+            check_and_run(&sections, &objects, &directory, "-static");
+        }
     }
 }
 
 #[test]
 fn rustc_assembles_sections_that_hold_the_contract() {
     let directory = directory("aarch64-rustc");
-    if let Some(objects) = assemble_by_compiler(&directory) {
-        check_and_run(&objects, &directory, "-pie");
+    if have_compiler(&directory) {
+        for sections in ALL {
+            let texts = [sections.text, AREA];
+            let objects = texts.map(|text| assemble_by_compiler(text, &directory));
+            check_and_run(&sections, &objects, &directory, "-pie");
+        }
     }
 }

@@ -23,7 +23,7 @@ const SIGNATURE: u32 = 0xd428_bc00;
 
 fn assembled(directory: &Path) -> Option<PathBuf> {
     have("as", "binutils-aarch64-linux-gnu")
-        .then(|| assemble("src/soundness", "aarch64", directory))
+        .then(|| assemble(("soundness", &["src/soundness/aarch64.S"]), directory))
 }
 
 #[test]

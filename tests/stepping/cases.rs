@@ -1,6 +1,8 @@
 //! The states that each operation is stopped in: every branch of its window goes both ways.
 
-use crate::world::{BEGIN, CAPACITY, CLASS, Operation, Request, State, noise, object, shape};
+use crate::world::{
+    BEGIN, CAPACITY, CLASS, Operation, Request, State, address_of_node, noise, object, shape,
+};
 use rseq_sys::cs::INACTIVE;
 
 /// The node that the shard is of.
@@ -56,7 +58,7 @@ fn owned(mut case: Case, word: u64) -> Case {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
-    [pops(), pushes(), batches(), shapes(), words()].concat()
+    [pops(), pushes(), batches(), shapes(), words(), copies()].concat()
 }
 
 fn pops() -> Vec<Case> {
@@ -151,5 +153,40 @@ fn words() -> Vec<Case> {
             on("another's", operation, u64::MAX),
         ]);
     }
+    cases
+}
+
+fn copies() -> Vec<Case> {
+    let on = case;
+    let plain = || State::with_copy(7, 2, 0);
+    let list = |nodes| State::with_copy(7, 2, nodes);
+    let node = [address_of_node(3), 0];
+    let mut cases = vec![
+        on("a word", Operation::Add, plain(), [0; 2]),
+        on("as expected", Operation::CompareStore, plain(), [7, 0]),
+        on("differs", Operation::CompareStore, plain(), [8, 0]),
+        on("as expected", Operation::CompareTwoStore, plain(), [7, 2]),
+        on("the first differs", Operation::CompareTwoStore, plain(), [2, 2]),
+        on("the second differs", Operation::CompareTwoStore, plain(), [7, 7]),
+        on("as expected", Operation::CompareStoreStore, plain(), [7, 0]),
+        on("differs", Operation::CompareStoreStore, plain(), [8, 0]),
+        on("differs", Operation::CompareCopyStore, plain(), [8, 24]),
+    ];
+    for len in [0, 5, 8, 19] {
+        let name = format!("{len} bytes");
+        cases.push(on(&name, Operation::CompareCopyStore, plain(), [7, len]));
+    }
+    for nodes in 0..3 {
+        let name = format!("{nodes} nodes");
+        cases.push(on(&name, Operation::PushNode, list(nodes), node));
+        cases.push(on(&name, Operation::PopNode, list(nodes), [0; 2]));
+        cases.push(on(&name, Operation::PopAll, list(nodes), [0; 2]));
+    }
+    let in_one_row = |case: &Case| {
+        let name = format!("{}, one row", case.name);
+        Case { name, request: Request { is_stopped: 1, ..case.request }, ..case.clone() }
+    };
+    let others: Vec<_> = cases.iter().map(in_one_row).collect();
+    cases.extend(others);
     cases
 }

@@ -1,8 +1,12 @@
-//! What each operation does, in plain words on plain memory: the contract of `rseq_sys::cs`.
+//! What each operation does, in plain words on plain memory: the contracts of `rseq_sys::cs` and
+//! `rseq_sys::copies`.
 //!
 //! And where a window may write before its commit: words that nobody reads until then.
 
-use crate::world::{BEGIN, BUFFER, CAPACITY, CLASS, Operation, Outcome, Request, State, WORDS};
+use crate::world::{
+    BEGIN, BUFFER, BYTE, BYTES, CAPACITY, CLASS, COPY, FIRST, FROM, HEAD, NEW, NODE, Operation,
+    Outcome, Request, SECOND, SIDE, State, WORDS, address_of_node,
+};
 
 /// Where the operation finds itself.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +25,7 @@ pub(crate) fn after(before: &State, request: &Request, place: Place) -> State {
     let is_stopped = request.is_stopped != 0;
     state.outcome = match request.operation {
         Operation::Take | Operation::Put => words(&mut state, request, place),
+        operation if operation.is_on_copy() => on_copy(&mut state.copy, request, place),
         _ if place.is_registered && !is_stopped => on_shard(&mut state, request),
         Operation::Pop if place.is_registered => number(SENTINEL_OF_MISS),
         Operation::Pop => number(1),
@@ -98,8 +103,54 @@ fn on_shard(state: &mut State, request: &Request) -> Outcome {
             }
             is_expected.into()
         }
-        Operation::Take | Operation::Put => unreachable!("they are on words"),
+        _ => unreachable!("they are on words, or on copies"),
     })
+}
+
+fn on_copy(copy: &mut [u64; COPY], request: &Request, place: Place) -> Outcome {
+    let [e, f] = request.arguments;
+    if !place.is_registered {
+        return Outcome { value: 0, is_some: 0 };
+    }
+    let (first, second, head) = (copy[FIRST], copy[SECOND], copy[HEAD]);
+    let node = |address: u64| NODE + (address - address_of_node(0)) as usize / 8;
+    let differs = |value| Outcome { value, is_some: 2 };
+    match request.operation {
+        Operation::Add => copy[FIRST] = first.wrapping_add(NEW),
+        Operation::PushNode => {
+            copy[node(e) + 1] = head;
+            copy[HEAD] = e;
+            return number(head);
+        }
+        Operation::PopNode if head == 0 => return differs(0),
+        Operation::PopNode => {
+            copy[HEAD] = copy[node(head) + 1];
+            return number(head);
+        }
+        Operation::PopAll => {
+            copy[HEAD] = 0;
+            return number(head);
+        }
+        _ if first != e => return differs(first),
+        Operation::CompareTwoStore if second != f => return differs(second),
+        operation => {
+            match operation {
+                Operation::CompareStoreStore => copy[SIDE] = NEW,
+                Operation::CompareCopyStore => copy_bytes(copy, f as usize),
+                _ => {}
+            }
+            copy[FIRST] = NEW;
+            return number(first);
+        }
+    }
+    number(0)
+}
+
+fn copy_bytes(copy: &mut [u64; COPY], len: usize) {
+    for (i, byte) in FROM[..len].iter().enumerate() {
+        let (word, shift) = (BYTES + (BYTE + i) / 8, (BYTE + i) % 8 * 8);
+        copy[word] = copy[word] & !(0xff << shift) | u64::from(*byte) << shift;
+    }
 }
 
 /// A word of the state, by name.
@@ -109,25 +160,29 @@ pub(crate) enum Word {
     Bits,
     Owner,
     Buffer(usize),
+    Copy(usize),
     Outcome,
 }
 
 fn each(state: &State) -> impl Iterator<Item = (Word, u64)> + '_ {
     let shard = (0..WORDS).map(|i| (Word::Shard(i), state.shard[i]));
     let buffer = (0..BUFFER).map(|i| (Word::Buffer(i), state.buffer[i]));
+    let copy = (0..COPY).map(|i| (Word::Copy(i), state.copy[i]));
     let others = [
         (Word::Bits, state.word),
         (Word::Owner, state.owner),
         (Word::Outcome, state.outcome.value),
         (Word::Outcome, state.outcome.is_some),
     ];
-    shard.chain(buffer).chain(others)
+    shard.chain(buffer).chain(copy).chain(others)
 }
 
 /// Whether `operation` may write to `word` before its commit, the state being `before`:
 /// - a push: the slots from `cur` to the class's last;
 /// - a batch that is popped: the caller's buffer;
-/// - a new shape: the class's sentinel, which is the same ever after.
+/// - a new shape: the class's sentinel, which is the same ever after;
+/// - a second word or bytes of a copy: what nobody looks at before they see the first word;
+/// - a node that is pushed: its link, for nobody else has the node.
 fn is_scratch(operation: Operation, before: &State, word: Word) -> bool {
     let (cur, ..) = header(before);
     match (operation, word) {
@@ -136,6 +191,9 @@ fn is_scratch(operation: Operation, before: &State, word: Word) -> bool {
         }
         (Operation::PopBatch, Word::Buffer(_)) => true,
         (Operation::Reshape, Word::Shard(i)) => i == BEGIN - 1,
+        (Operation::CompareStoreStore, Word::Copy(i)) => i == SIDE,
+        (Operation::CompareCopyStore, Word::Copy(i)) => (BYTES..NODE).contains(&i),
+        (Operation::PushNode, Word::Copy(i)) => i >= NODE,
         _ => false,
     }
 }
@@ -157,10 +215,21 @@ pub(crate) fn partial_effect(
     let words = each(now).zip(each(before)).zip(each(after));
     words.map(|(((word, now), (_, was)), (_, after))| (word, now, was, after)).find_map(
         |(word, now, was, after)| {
-            let is_early = now != was && !(now == after && is_scratch(operation, before, word));
+            // Bytes that are copied need not fill their words.
+            let is_done = match operation {
+                Operation::CompareCopyStore => is_between(now, was, after),
+                _ => now == after,
+            };
+            let is_early = now != was && !(is_done && is_scratch(operation, before, word));
             is_early.then(|| format!("{word:?} was {was:#x}, is {now:#x}"))
         },
     )
+}
+
+/// Whether each byte of `now` is that of one of the others.
+fn is_between(now: u64, was: u64, after: u64) -> bool {
+    let mut bytes = now.to_ne_bytes().into_iter().zip(was.to_ne_bytes()).zip(after.to_ne_bytes());
+    bytes.all(|((now, was), after)| now == was || now == after)
 }
 
 /// The first word of `now` that is not as in `wanted`.

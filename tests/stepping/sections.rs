@@ -58,8 +58,8 @@ struct Seen {
 enum Spot {
     /// Before the instruction at this address.
     Before(u64),
-    /// In the window, behind a write to the word at this address: each turn of a loop has its own.
-    BehindWrite(u64),
+    /// In the window, behind a write to this word: each turn of a loop has its own.
+    BehindWrite(Word),
 }
 
 /// What the last stop asks for.
@@ -127,18 +127,24 @@ impl Harness<'_> {
         let before = self.before(case);
         let after = model::after(&before, &case.request, self.place);
         for word in model::written_early(case.request.operation, &before, &after) {
-            let address = match word {
-                Word::Shard(slot) => self.shared.address_of_slot(slot),
-                Word::Buffer(i) => self.shared.address_in_buffer(i),
-                other => panic!("{}: {other:?} is written before the commit", case.name),
-            };
-            let flags = self.stop_at(case, window, Spot::BehindWrite(address));
+            let flags = self.stop_at(case, window, Spot::BehindWrite(word));
             if flags.is_none() && self.seen.behind_writes == 0 && self.place.is_registered {
                 skip("aborts in each turn of a loop", "watchpoints of this machine never stop");
                 self.seen.has_watchpoints = false;
                 return;
             }
             assert!(flags.is_some(), "{}: {word:?} was not written in the window", case.name);
+        }
+    }
+
+    /// Where a word that is written before the commit is written.
+    fn address(&self, case: &Case, word: Word) -> u64 {
+        match word {
+            Word::Shard(slot) => self.shared.address_of_slot(slot),
+            Word::Buffer(i) => self.shared.address_in_buffer(i),
+            // Of whatever copy the thread is at, if it stays there.
+            Word::Copy(i) => self.shared.address_in_copy(i, self.place.index),
+            other => panic!("{}: {other:?} is written before the commit", case.name),
         }
     }
 
@@ -165,6 +171,8 @@ impl Harness<'_> {
         let before = self.before(case);
         let after = model::after(&before, &case.request, self.place);
         let what = || format!("{}, stopped {spot:x?} of {window:#x?}", case.name);
+        let place = self.place.index;
+        let depends = operation.is_on_copy() && matches!(spot, Spot::BehindWrite(_));
         self.shared.set(&before, case.request);
         self.tracee.plant(window.abort);
         let is_inside = match spot {
@@ -172,7 +180,8 @@ impl Harness<'_> {
                 self.tracee.plant(address);
                 window.covers(address)
             }
-            Spot::BehindWrite(address) => {
+            Spot::BehindWrite(word) => {
+                let address = self.address(case, word);
                 self.tracee.watch(Some(address)).expect("a watchpoint, as before");
                 true
             }
@@ -218,6 +227,10 @@ impl Harness<'_> {
         if case.is_owner && index != [before.owner; 2] {
             self.place.index = index[1];
             return Err("another cid");
+        }
+        if depends && index != [place; 2] {
+            self.place.index = index[1];
+            return Err("another copy");
         }
         assert!(!is_due, "{}: not aborted", what());
         if let Some(wrong) = difference(&self.shared.state(), &after) {

@@ -1,20 +1,27 @@
 //! The memory that one operation works on, shared by the tracer and the traced.
 //!
 //! ```text
-//!   World (MAP_SHARED)                                     private to each
+//!   World (MAP_SHARED, AT)                                 private to each
 //!   shard    headers, slots: one shard, whatever the cid   table[0], table[1]
 //!   word, owner, buffer      what else sections touch        every entry ─► shard
-//!   outcome                  what the operation returned     every entry ─► MISS
+//!   copy                     what sections on copies touch   every entry ─► MISS
+//!   outcome                  what the operation returned
 //!   request                  what to do next
 //!   index                    the shard index around it
 //! ```
+//!
+//! The same page is mapped once more for each cid, a page apart: whatever copy a section on copies
+//! finds, it is this one.
 //!
 //! The tracer writes state and request while the traced waits at its `int3`, and reads both
 //! through its own mapping whenever the traced is stopped.
 #![allow(unsafe_code)]
 
+use cidalloc::os;
 use core::arch::asm;
-use core::ptr::null_mut;
+use core::mem::offset_of;
+use core::ptr::{null_mut, without_provenance_mut};
+use rseq_sys::copies::{self, Current};
 use rseq_sys::cs::{self, Anchor, CID_BITS, HEADERS, Header, INACTIVE, MISS, home_of_shard};
 use rseq_sys::registration::Registration;
 
@@ -31,7 +38,36 @@ pub(crate) const BUFFER: usize = 12;
 /// Rows of the tables: more nodes than there are.
 const NODES: usize = 64;
 
-/// One operation of `rseq_sys::cs`.
+/// Words of the copy: those that are compared, the head of a list, what nobody looks at before a
+/// commit (a word, and bytes), and nodes of a list of two words each.
+pub(crate) const COPY: usize = 18;
+pub(crate) const FIRST: usize = 1;
+pub(crate) const SECOND: usize = 2;
+pub(crate) const HEAD: usize = 3;
+pub(crate) const SIDE: usize = 4;
+pub(crate) const BYTES: usize = 5;
+pub(crate) const NODE: usize = 10;
+/// What is written where a section on copies has something to write, and added.
+pub(crate) const NEW: u64 = 0x7777_0001;
+/// Where the bytes begin in their first word.
+pub(crate) const BYTE: usize = 3;
+/// What is copied.
+pub(crate) const FROM: [u8; 24] = *b"copied by words and byte";
+
+/// Where the world is mapped: nodes of lists have addresses.
+const AT: usize = 0x1234_5678_0000;
+/// A world is no longer than this.
+const SHIFT: u32 = 12;
+const _: () = assert!(size_of::<World>() <= 1 << SHIFT);
+
+/// The address of node `i`.
+pub(crate) const fn address_of_node(i: usize) -> u64 {
+    (AT + offset_of!(World, state) + offset_of!(State, copy) + (NODE + 2 * i) * 8) as u64
+}
+/// Where a node has the address of the next one.
+const NEXT: usize = 8;
+
+/// One operation of `rseq_sys::cs`, or of `rseq_sys::copies`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u64)]
 pub(crate) enum Operation {
@@ -43,9 +79,24 @@ pub(crate) enum Operation {
     Reshape,
     Take,
     Put,
+    Add,
+    CompareStore,
+    CompareTwoStore,
+    CompareStoreStore,
+    PushNode,
+    PopNode,
+    PopAll,
+    CompareCopyStore,
 }
 
-/// What an operation returned: its number, and whether there was one.
+impl Operation {
+    /// Whether it is one of `rseq_sys::copies`.
+    pub(crate) fn is_on_copy(self) -> bool {
+        self >= Self::Add
+    }
+}
+
+/// What an operation returned: its number, and whether there was one; 2 for a word that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Outcome {
@@ -58,7 +109,7 @@ pub(crate) struct Outcome {
 #[repr(C)]
 pub(crate) struct Request {
     pub(crate) operation: Operation,
-    /// Whether the shard is stopped.
+    /// Whether the shard is stopped; of an operation on copies, whether there is one row alone.
     pub(crate) is_stopped: u64,
     pub(crate) arguments: [u64; 2],
 }
@@ -71,6 +122,7 @@ pub(crate) struct State {
     pub(crate) word: u64,
     pub(crate) owner: u64,
     pub(crate) buffer: [u64; BUFFER],
+    pub(crate) copy: [u64; COPY],
     pub(crate) outcome: Outcome,
 }
 
@@ -113,9 +165,21 @@ impl State {
             word: 0,
             owner: 0,
             buffer: core::array::from_fn(|i| noise(i + WORDS)),
+            copy: core::array::from_fn(|i| noise(i + WORDS + BUFFER)),
             outcome: Outcome { value: noise(1), is_some: noise(2) },
         };
         state.set_shape(count, CAPACITY);
+        state
+    }
+
+    /// A copy with these words and a list of `nodes` nodes, the last of them first.
+    pub(crate) fn with_copy(first: u64, second: u64, nodes: usize) -> Self {
+        let mut state = Self::new(0, 0);
+        (state.copy[FIRST], state.copy[SECOND], state.copy[HEAD]) = (first, second, 0);
+        for i in 0..nodes {
+            state.copy[NODE + 2 * i + 1] = state.copy[HEAD];
+            state.copy[HEAD] = address_of_node(i);
+        }
         state
     }
 
@@ -130,24 +194,33 @@ impl State {
 pub(crate) struct Shared {
     world: *mut World,
     anchors: [Anchor; 2],
+    /// With rows, and with one row alone.
+    currents: [Current; 2],
+    /// The world as copy 0.
+    copies: *mut World,
 }
 
 impl Shared {
     /// For sections on `registration`'s areas.
     pub(crate) fn new(registration: &Registration) -> Self {
-        let (protection, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping touches nothing.
-        let memory =
-            unsafe { libc::mmap(null_mut(), size_of::<World>(), protection, flags, -1, 0) };
-        assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+        let (protection, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+        );
+        let at = without_provenance_mut(AT);
+        // SAFETY: a new mapping where nothing is.
+        let memory = unsafe { libc::mmap(at, size_of::<World>(), protection, flags, -1, 0) };
+        assert_eq!(memory, at, "{}", std::io::Error::last_os_error());
         let world: *mut World = memory.cast();
         // SAFETY: within the mapping, which begins with the shard.
         let shard: *mut u64 = unsafe { (&raw mut (*world).state.shard).cast() };
         let table = |base: *mut u64| vec![base; NODES << CID_BITS].leak().as_ptr();
         let anchors =
             [shard, MISS.base()].map(|base| Anchor::new(registration, false, table(base)));
-        Self { world, anchors }
+        let current = || Current::new(registration, false, vec![0; NODES].leak());
+        let one_row = current();
+        let rows = Current { several: one_row.rows, ..current() };
+        Self { world, anchors, currents: [rows, one_row], copies: aliases(world) }
     }
 
     /// Writes all of it, while the traced is stopped.
@@ -174,6 +247,15 @@ impl Shared {
         unsafe { (&raw const (*self.world).state.buffer[i]).addr() as u64 }
     }
 
+    /// As [`Self::address_of_slot`], of a word of the copy: where it is written at shard `index`.
+    pub(crate) fn address_in_copy(&self, i: usize, index: u64) -> u64 {
+        let number = index & ((1 << CID_BITS) - 1);
+        // Nodes have addresses of their own.
+        let world =
+            if i < NODE { self.copies.addr() as u64 + (number << SHIFT) } else { AT as u64 };
+        world + (offset_of!(World, state) + offset_of!(State, copy) + i * 8) as u64
+    }
+
     /// The shard index before and after the operation.
     pub(crate) fn index(&self) -> [u64; 2] {
         // SAFETY: as above.
@@ -193,13 +275,25 @@ impl Shared {
             unsafe {
                 let world = self.world;
                 let request = (&raw const (*world).request).read_volatile();
-                let anchor = &self.anchors[usize::from(request.is_stopped != 0)];
+                let which = usize::from(request.is_stopped != 0);
+                let (anchor, current) = (&self.anchors[which], &self.currents[which]);
                 (&raw mut (*world).index[0]).write_volatile(index(anchor));
-                let outcome = perform(anchor, world, &request);
+                let outcome = if request.operation.is_on_copy() {
+                    perform_on_copy(current, self.copies, &request)
+                } else {
+                    perform(anchor, world, &request)
+                };
                 (&raw mut (*world).state.outcome).write_volatile(outcome);
                 (&raw mut (*world).index[1]).write_volatile(index(anchor));
             }
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody uses any more: the next one has its place.
+        unsafe { libc::munmap(self.world.cast(), size_of::<World>()) };
     }
 }
 
@@ -234,6 +328,68 @@ unsafe fn perform(anchor: &Anchor, world: *mut World, request: &Request) -> Outc
             }
             Operation::Take => maybe(cs::take(anchor, owner, word, a)),
             Operation::Put => maybe(cs::put(anchor, owner, word, a)),
+            _ => unreachable!("an operation on copies"),
         }
+    }
+}
+
+/// The world's page once for each cid that there may be, a page apart: every copy is the same.
+fn aliases(world: *mut World) -> *mut World {
+    let copies = os::possible_cpus().map_or(cs::CIDS_PER_NODE, |cpus| cpus as usize);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping touches nothing.
+    let base = unsafe { libc::mmap(null_mut(), copies << SHIFT, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(base, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    for number in 0..copies {
+        let at = base.wrapping_byte_add(number << SHIFT);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: in the place of what was just reserved; a length of 0 leaves a shared mapping
+        // where it is, and maps it once more.
+        let alias = unsafe { libc::mremap(world.cast(), 0, 1 << SHIFT, flags, at) };
+        assert_eq!(alias, at, "{}", std::io::Error::last_os_error());
+    }
+    base.cast()
+}
+
+/// One operation on the copy in the shared memory.
+///
+/// # Safety
+/// `world` is one of as many worlds as there are copies.
+#[inline(never)]
+unsafe fn perform_on_copy(current: &Current, world: *mut World, request: &Request) -> Outcome {
+    let [e, f] = request.arguments;
+    // SAFETY: words of a copy, in the world's memory.
+    let outcome = unsafe {
+        let copy: *mut u64 = (&raw mut (*world).state.copy).cast();
+        let [first, second, head, side] = [FIRST, SECOND, HEAD, SIDE].map(|i| copy.add(i));
+        let bytes = copy.add(BYTES).cast::<u8>().add(BYTE);
+        match request.operation {
+            Operation::Add => match copies::add(current, SHIFT, first, NEW) {
+                true => copies::Outcome::Done(0),
+                false => copies::Outcome::NoCid,
+            },
+            Operation::CompareStore => copies::compare_store(current, SHIFT, first, e, NEW),
+            Operation::CompareTwoStore => {
+                copies::compare_two_store(current, SHIFT, first, e, second, f, NEW)
+            }
+            Operation::CompareStoreStore => {
+                copies::compare_store_store(current, SHIFT, first, e, NEW, side, NEW)
+            }
+            Operation::PushNode => {
+                let node = core::ptr::with_exposed_provenance_mut(e as usize);
+                copies::push(current, SHIFT, head, node, NEXT)
+            }
+            Operation::PopNode => copies::pop(current, SHIFT, head, NEXT),
+            Operation::PopAll => copies::pop_all(current, SHIFT, head),
+            _ => {
+                let (from, len) = (FROM.as_ptr(), f as usize);
+                copies::compare_copy_store(current, SHIFT, first, e, NEW, bytes, from, len)
+            }
+        }
+    };
+    match outcome {
+        copies::Outcome::Done(value) => Outcome { value, is_some: 1 },
+        copies::Outcome::Differs(value) => Outcome { value, is_some: 2 },
+        copies::Outcome::NoCid => Outcome { value: 0, is_some: 0 },
     }
 }

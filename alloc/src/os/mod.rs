@@ -134,6 +134,13 @@ pub fn page_size() -> usize {
     auxv(libc::AT_PAGESZ) as usize
 }
 
+/// Sleeps for a millisecond, or until a signal.
+pub fn nap() {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    // SAFETY: reads the time, and writes nothing back.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, null::<u8>()) };
+}
+
 /// An entry of the auxiliary vector, 0 where absent.
 #[must_use]
 pub fn auxv(tag: u64) -> u64 {

@@ -1,56 +1,22 @@
 // The sections on arm64: out of line functions by AAPCS64, hidden, leaves without a frame.
-// The contract is in mod.rs, the model is x86_64.rs, the declarations are in aarch64.rs.
+// The contract is in mod.rs, the model is x86_64.rs, the declarations are in aarch64.rs; what
+// stands around a window is in aarch64_frame.S, of which the text begins.
 //
-//   entry:  anchor -> x9 area, x10 address of the ids, x11 table
-//   2:      arm: rseq_cs = descriptor (x13)          <- abort comes back here
-//   3:      window: x15 shard index then base, x12 address of the header, x14 header,
+//   window: x15 shard index then base, x12 address of the header, x14 header,
 //           x16 and x17 scratch; arguments stay as they came, the result grows in x0
-//           stlr                                     <- the commit store, always last
-//   4:      ret
 //
-// What is live across label 2 is in x0 to x15 only: the linker may put a veneer, which
-// changes x16 and x17, between the abort code and label 2. x0 is the anchor until 2 and the
-// result from then on, so every window sets it before it may leave.
+// x0 is the anchor until label 2 and the result from then on, so every window sets it before it
+// may leave.
 //
 // The header is loaded by load-acquire and committed by store-release, as one word. In take
 // and put the owner and the word are loaded so: the word must not be older than the owner.
-//
-// The text goes through a Rust format string and two assemblers: no braces, no preprocessor.
 
-        .equ    CIDALLOC_ANCHOR_AREA, 0
-        .equ    CIDALLOC_ANCHOR_IDS, 8
-        .equ    CIDALLOC_ANCHOR_TABLE, 16
-        .equ    CIDALLOC_CPU_ID, 4
-        .equ    CIDALLOC_RSEQ_CS, 8
         .equ    CIDALLOC_CID_BITS, 13
-        .equ    CIDALLOC_SIGNATURE, 0xd428bc00
 
-// Opens a function and resolves the anchor. The hint is `bti c`, a landing pad for long
-// calls by way of a veneer, and does nothing on older processors.
-        .macro  cidalloc_section name
-        .pushsection .text.cidalloc_rseq_\name, "ax", %progbits
-        .balign 16
-        .globl  cidalloc_rseq_\name
-        .hidden cidalloc_rseq_\name
-        .type   cidalloc_rseq_\name, %function
-cidalloc_rseq_\name:
-        .cfi_startproc
-        hint    #34
-        ldp     x9, x10, [x0, #CIDALLOC_ANCHOR_AREA]
-        ldr     x11, [x0, #CIDALLOC_ANCHOR_TABLE]
-        mrs     x12, tpidr_el0
-        add     x9, x12, x9
-        add     x10, x12, x10
-        adrp    x13, .Lcidalloc_rseq_cs_\name
-        add     x13, x13, :lo12:.Lcidalloc_rseq_cs_\name
-        .endm
-
-// Arms the section and begins its window: the shard's index to x15, and the outcome of a
-// miss to x0. A thread that is not registered leaves with it.
+// Begins a window: the shard's index to x15, and the outcome of a miss to x0. A thread that is
+// not registered leaves with it.
         .macro  cidalloc_begin_window miss
-2:
-        str     x13, [x9, #CIDALLOC_RSEQ_CS]
-3:
+        cidalloc_arm
         mov     x0, #\miss
         ldr     w16, [x9, #CIDALLOC_CPU_ID]
         tbnz    w16, #31, 4f
@@ -63,34 +29,6 @@ cidalloc_rseq_\name:
         ldr     x15, [x11, x15, lsl #3]
         add     x12, x15, x1, lsl #3
         ldar    x14, [x12]
-        .endm
-
-// Ends the window with the store of `value` to `address`, returns, and leaves the abort code
-// and the descriptor in their sections. A profiler's signal lands on the abort code: hence
-// its own frame description.
-        .macro  cidalloc_commit name, value, address
-        stlr    \value, [\address]
-4:
-        ret
-        .cfi_endproc
-        .size   cidalloc_rseq_\name, . - cidalloc_rseq_\name
-
-        .pushsection .text.rseq_preempted_or_signalled, "ax", %progbits
-        .balign 4
-        .cfi_startproc
-        .inst   CIDALLOC_SIGNATURE
-5:
-        b       2b
-        .cfi_endproc
-        .popsection
-
-        .pushsection __rseq_cs, "aw", %progbits
-        .balign 32
-.Lcidalloc_rseq_cs_\name:
-        .long   0, 0
-        .quad   3b, 4b - 3b, 5b
-        .popsection
-        .popsection
         .endm
 
 // x0 anchor, x1 class -> x0 object, or odd
@@ -223,3 +161,5 @@ cidalloc_rseq_\name:
         .purgem cidalloc_begin_window
         .purgem cidalloc_load_header
         .purgem cidalloc_commit
+        .purgem cidalloc_end
+        .purgem cidalloc_arm

@@ -18,7 +18,7 @@ use super::Anchor;
 
 // A test of another architecture includes this file to compare its types.
 #[cfg(target_arch = "aarch64")]
-core::arch::global_asm!(include_str!("aarch64.S"));
+core::arch::global_asm!(concat!(include_str!("aarch64_frame.S"), include_str!("aarch64.S")));
 
 /// What `take` and `put` return, in x0 and x1.
 #[repr(C)]

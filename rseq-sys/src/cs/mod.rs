@@ -72,6 +72,8 @@ mod arch;
 #[path = "aarch64.rs"]
 mod arch;
 
+#[cfg(all(target_arch = "x86_64", not(cidalloc_model)))]
+pub(crate) use arch::window::section;
 pub use arch::{pop, pop_batch, push, push_batch, push_on_node, put, reshape, take};
 
 /// Bits of a shard index that hold the id; the node is above them.

@@ -19,7 +19,7 @@ use core::arch::asm;
 
 #[macro_use]
 #[path = "x86_64/window.rs"]
-mod window;
+pub(crate) mod window;
 
 /// Pops an object of `class`: its address, or an odd word when there is none.
 ///
@@ -342,6 +342,7 @@ pub unsafe fn take(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64
                 twice!("t", "[{word}]"),
                 "mov qword ptr [{word}], {s}",
             ],
+            CID_BITS = const CID_BITS,
             s = out(reg) _, w = out(reg) taken, d = out(reg) is_owner,
             owner = in(reg) owner, word = in(reg) word, mask = in(reg) mask,
             area = in(reg) anchor.area, ids = in(reg) anchor.ids,
@@ -389,6 +390,7 @@ pub unsafe fn put(anchor: &Anchor, owner: *const u32, word: *mut u64, mask: u64)
                 twice!("t", "[{word}]"),
                 "mov qword ptr [{word}], {s}",
             ],
+            CID_BITS = const CID_BITS,
             s = out(reg) _, w = out(reg) before, d = out(reg) is_owner,
             owner = in(reg) owner, word = in(reg) word, mask = in(reg) mask,
             area = in(reg) anchor.area, ids = in(reg) anchor.ids,

@@ -4,23 +4,10 @@
 //     HERE_INDEX  ---------->                       class 7: cur, end, ops      ^ BEGIN = 257
 //     THERE_INDEX ---------->  world.shard[THERE]   the same, with other objects
 //     all others  ---------->  miss                 every header cur = end = 3: stopped
-//
-// The area is the crate's own thread-local variable; this test writes the kernel's fields.
 
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
+#include "interrupt.h"
 
-typedef uint64_t u64;
-typedef uint32_t u32;
-
-struct area {
-    u32 cpu_id_start;
-    int32_t cpu_id;
-    u64 rseq_cs;
-    u32 flags, node_id, mm_cid, reserved;
-};
 struct anchor {
     intptr_t area, ids;
     u64 *const *table;

@@ -1,38 +1,16 @@
 // Runs the arm64 sections, interrupted at every instruction, against the contract in C.
 //
-//   for each call, state of the world, disturbance, and instruction of the call's window:
-//
-//     str rseq_cs      the section is armed
-//     ...
-//     brk              put in place of this instruction: the handler plays the kernel and
-//     ...              the other threads (restores it, disturbs, goes to the abort address)
-//     stlr
+//   for each call, state of the world, disturbance, and instruction of the call's window
 //
 // What the call returns and leaves must be what the contract gives for the disturbance
-// followed by the call; where the instruction is not reached, for the call alone. No kernel
-// support is needed, so that it also runs under user mode emulation.
+// followed by the call; where the instruction is not reached, for the call alone.
 
 #define _GNU_SOURCE
 #include "contract.h"
-#include <pthread.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
 
-#define HIDDEN __attribute__((visibility("hidden")))
-HIDDEN extern __thread struct area cidalloc_rseq_area;
-HIDDEN extern const struct cs {
-    u32 version, flags;
-    u64 start, length, abort;
-} __start___rseq_cs[], __stop___rseq_cs[];
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned __rseq_size __attribute__((weak));
 
-intptr_t cidalloc_rseq_own_offset(void);
 const ptrdiff_t *cidalloc_rseq_libc_offset(void);
 const unsigned *cidalloc_rseq_libc_size(void);
 u64 cidalloc_rseq_pop(const struct anchor *, u64 class);
@@ -47,15 +25,6 @@ struct outcome cidalloc_rseq_put(const struct anchor *, const u32 *owner, u64 *w
 static struct world world;
 static u64 miss[WORDS], *table[TABLE];
 static struct anchor anchor;
-
-#define REQUIRE(condition, ...)                                                              \
-    do {                                                                                     \
-        if (!(condition)) {                                                                  \
-            printf("FAILED: " __VA_ARGS__);                                                  \
-            printf(" (%s, line %d)\n", #condition, __LINE__);                                \
-            exit(1);                                                                         \
-        }                                                                                    \
-    } while (0)
 
 static struct result run(struct call call) {
     struct result r = {0};
@@ -148,50 +117,17 @@ static void disturb(enum disturbance kind, struct world *w) {
     }
 }
 
-static u32 *breakpoint, saved;
-static const struct cs *section;
 static enum disturbance kind;
 static struct world wanted_world;
-static bool hit;
 
-static void poke(u32 *at, u32 instruction) {
-    *(volatile u32 *)at = instruction;
-    __builtin___clear_cache((char *)at, (char *)(at + 1));
-}
-
-static void on_break(int signal, siginfo_t *info, void *context) {
-    (void)signal, (void)info;
-    ucontext_t *uc = context;
-    REQUIRE(uc->uc_mcontext.pc == (u64)breakpoint, "a trap that is not ours");
-    REQUIRE(cidalloc_rseq_area.rseq_cs == (u64)section, "the section is not armed");
-    poke(breakpoint, saved);
-    hit = true;
-    cidalloc_rseq_area.rseq_cs = 0; // as the kernel does
-    disturb(kind, &wanted_world);
-    // Leaves garbage where the abort code may not look for anything.
-    uc->uc_mcontext.regs[16] = uc->uc_mcontext.regs[17] = 0x1616161616161616;
-    uc->uc_mcontext.pc = section->abort;
-}
-
-static void open_text(const struct cs *cs) {
-    u64 page = sysconf(_SC_PAGESIZE), from = cs->start & -page;
-    u64 length = (cs->start + cs->length - from + page - 1) & -page;
-    REQUIRE(!mprotect((void *)from, length, PROT_READ | PROT_WRITE | PROT_EXEC),
-            "the text cannot be made writable");
-}
+static void disturb_now(void) { disturb(kind, &wanted_world); }
 
 // One call, its breakpoint at `at` (or none). Returns whether it was reached.
 static bool try_one(struct call call, u32 *at) {
-    breakpoint = at;
-    hit = false;
+    set_breakpoint(at);
     wanted_world = world;
-    if (at) {
-        saved = *at;
-        poke(at, 0xd4200000); // brk #0
-    }
     struct result got = run(call);
-    if (at && !hit) poke(at, saved);
-    REQUIRE(cidalloc_rseq_area.rseq_cs == (u64)section, "%s: not armed again", OP_NAME[call.op]);
+    lift_breakpoint(OP_NAME[call.op]);
     struct result wanted = expect(&wanted_world, call);
     long offset = at ? (long)((u64)at - section->start) : -1;
     REQUIRE(!memcmp(&wanted, &got, sizeof got),
@@ -237,10 +173,7 @@ static unsigned long every_instruction_of_every_window(void) {
     unsigned long interruptions = 0;
     REQUIRE(__stop___rseq_cs - __start___rseq_cs == OPS, "the descriptors are not %d", OPS);
     for (int op = 0; op < OPS; op++) {
-        section = &__start___rseq_cs[op];
-        REQUIRE((u64)section % 32 == 0 && !section->version && !section->flags, "%s", OP_NAME[op]);
-        REQUIRE(((u32 *)section->abort)[-1] == 0xd428bc00, "signature of %s", OP_NAME[op]);
-        open_text(section);
+        open_section(op, OP_NAME[op]);
         for (unsigned i = 0; i < count; i++)
             if (calls[i].op == (enum op)op) each_state(calls[i], NULL);
         for (u64 at = section->start; at < section->start + section->length; at += 4) {
@@ -295,8 +228,7 @@ int main(void) {
     REQUIRE(cidalloc_rseq_libc_offset() == &__rseq_offset, "address of __rseq_offset");
     REQUIRE(cidalloc_rseq_libc_size() == &__rseq_size, "address of __rseq_size");
 
-    struct sigaction action = {.sa_sigaction = on_break, .sa_flags = SA_SIGINFO};
-    REQUIRE(!sigaction(SIGTRAP, &action, NULL), "no handler");
+    handle_breaks();
     for (int i = 0; i < 256; i++) miss[i] = header(3, 3, 0);
     for (int i = 256; i < WORDS; i++) miss[i] = 0; // past a stopped shard's headers: bait
     for (int i = 0; i < TABLE; i++) table[i] = miss;

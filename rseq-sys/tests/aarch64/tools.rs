@@ -1,8 +1,8 @@
 //! The cross tools: where they are, and the sections as objects of two assemblers.
 //!
 //! ```text
-//!   aarch64.S ──► as                        ──► gnu/aarch64.o       what Debian's tools make of it
-//!            └──► rustc, its own assembler  ──► compiler/aarch64.o  what the crate is built from
+//!   *.S ──► as                        ──► gnu/NAME.o       what Debian's tools make of it
+//!      └──► rustc, its own assembler  ──► compiler/NAME.o  what the crate is built from
 //! ```
 //!
 //! rustc assembles for every architecture, whichever targets are installed: a crate without
@@ -13,8 +13,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Assembler files of the crate, without their `.S`.
-pub(crate) const FILES: [&str; 2] = ["aarch64", "aarch64_area"];
+/// What is assembled as one: the name of the object, and the files of the crate.
+pub(crate) type Text = (&'static str, &'static [&'static str]);
+/// The variable of the area.
+pub(crate) const AREA: Text = ("area", &["src/cs/aarch64_area.S"]);
+/// The sections on shards.
+pub(crate) const SHARDS: Text = ("shards", &["src/cs/aarch64_frame.S", "src/cs/aarch64.S"]);
+/// The sections on copies.
+pub(crate) const COPIES: Text = ("copies", &["src/cs/aarch64_frame.S", "src/copies/aarch64.S"]);
 
 const CRATE_WITHOUT_CORE: &str = r#"
 #![feature(no_core, lang_items, rustc_attrs, decl_macro)]
@@ -79,17 +85,12 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     path
 }
 
-/// Assembles `NAME.S` of the crate's folder `sources` by GNU's assembler into `directory`.
-pub(crate) fn assemble(sources: &str, name: &str, directory: &Path) -> PathBuf {
+/// Assembles a text by GNU's assembler into `directory`.
+pub(crate) fn assemble((name, files): Text, directory: &Path) -> PathBuf {
     let object = directory.join(name).with_extension("o");
-    let source = in_crate(sources).join(name).with_extension("S");
-    run(tool("as").arg("--fatal-warnings").arg("-o").args([&object, &source]));
+    let sources = files.iter().map(|file| in_crate(file));
+    run(tool("as").arg("--fatal-warnings").arg("-o").arg(&object).args(sources));
     object
-}
-
-/// Assembles the sections by GNU's assembler into `directory`.
-pub(crate) fn assemble_by_gnu(directory: &Path) -> Vec<PathBuf> {
-    FILES.map(|name| assemble("src/cs", name, directory)).to_vec()
 }
 
 /// Links `tests/aarch64/NAME.c` with `objects` in `directory` and runs it there. What it
@@ -124,31 +125,37 @@ pub(crate) fn link_and_run(
     Some(line)
 }
 
-/// Assembles the sections by the compiler into `directory`; `None`, reported, where this one cannot.
-pub(crate) fn assemble_by_compiler(directory: &Path) -> Option<Vec<PathBuf>> {
+/// Whether this compiler assembles; reported where not.
+pub(crate) fn have_compiler(directory: &Path) -> bool {
     let source = directory.join("empty.rs");
     fs::write(&source, CRATE_WITHOUT_CORE).expect("the target directory can be written");
-    let compile = |source: &Path, object: &Path| {
-        let mut command = Command::new("rustc");
-        command.env("RUSTC_BOOTSTRAP", "1");
-        command.args(["--edition=2024", "--crate-type=lib", "--emit=obj"]);
-        command.args(["--target=aarch64-unknown-linux-gnu", "-o"]);
-        command.args([object, source]);
-        command
-    };
     let probe = compile(&source, &directory.join("empty.o")).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
+    let works = probe.is_ok_and(|output| output.status.success());
+    if !works {
         skip("this rustc does not build a crate without core for aarch64-unknown-linux-gnu");
-        return None;
     }
-    let assemble = |file: &str| {
-        let source = directory.join(file).with_extension("rs");
-        let text = in_crate("src/cs").join(file).with_extension("S");
-        let item = format!("{CRATE_WITHOUT_CORE}global_asm!(include_str!({text:?}));\n");
-        fs::write(&source, item).expect("the target directory can be written");
-        let object = source.with_extension("o");
-        run(&mut compile(&source, &object));
-        object
-    };
-    Some(FILES.map(assemble).to_vec())
+    works
+}
+
+/// Assembles a text by the compiler into `directory`.
+pub(crate) fn assemble_by_compiler((name, files): Text, directory: &Path) -> PathBuf {
+    let source = directory.join(name).with_extension("rs");
+    // As the crate does it, which has `concat!` for that.
+    let text = files.iter().map(|file| fs::read_to_string(in_crate(file)).expect("a file"));
+    let whole = directory.join(name).with_extension("S");
+    fs::write(&whole, text.collect::<String>()).expect("the target directory can be written");
+    let item = format!("{CRATE_WITHOUT_CORE}global_asm!(include_str!({whole:?}));\n");
+    fs::write(&source, item).expect("the target directory can be written");
+    let object = source.with_extension("o");
+    run(&mut compile(&source, &object));
+    object
+}
+
+fn compile(source: &Path, object: &Path) -> Command {
+    let mut command = Command::new("rustc");
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command.args(["--edition=2024", "--crate-type=lib", "--emit=obj"]);
+    command.args(["--target=aarch64-unknown-linux-gnu", "-o"]);
+    command.args([object, source]);
+    command
 }

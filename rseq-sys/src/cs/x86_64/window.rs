@@ -1,4 +1,5 @@
 //! The frame of all sections on x86-64: descriptor, window, abort code; and the way to the shard.
+//! Those of [`crate::copies`] have the same frame, and another way to their memory.
 //!
 //! Registers by name in all of them: `t` descriptor, then free for use; `s` shard index, then base;
 //! `c` slot; `h` header word (`t` in pop and push, which so need no saved register). A window begins
@@ -35,7 +36,6 @@ macro_rules! section {
             RSEQ_CS = const RSEQ_CS,
             SIGNATURE = const SIGNATURE,
             CPU_ID = const CPU_ID,
-            CID_BITS = const CID_BITS,
             $($operand)*
             options(nostack),
         )
@@ -64,9 +64,12 @@ macro_rules! on_shard {
                 point!($operation, 4),
                 $($body,)+
             ],
+            CID_BITS = const CID_BITS,
             s = out(reg) _, c = out(reg) _,
             area = in(reg) $anchor.area, ids = in(reg) $anchor.ids, table = in(reg) $anchor.table,
             $($operand)*
         )
     };
 }
+
+pub(crate) use section;

@@ -1,0 +1,147 @@
+//! For each cid the few items that it alone hands out, and how others get them back.
+//!
+//! ```text
+//!  copy of a cid    word { closed, group, mask }          closed: nobody but the thief changes it
+//!                          ─────────────┬──────
+//!                                       └ free items of one group, this cid's alone
+//!
+//!  take   word ─► compare_store(as it was ► without the item)
+//!  give   word ─► compare_store(as it was ► with the item)
+//!
+//!  thief  words with items: compare-exchange, closed ─► fence ─► still closed? it is the thief's: 0
+//!                                                         │      not? a section that began before
+//!                                                         │           was faster: it stays
+//!                                                         └ no section is left that saw it open
+//! ```
+//!
+//! The closed state is in the word itself: a section that sees any part of a theft sees all of it.
+//! (A gate beside the word would be read before or after it, and a section could see the old word
+//! and then the gate when it is open again.)
+//!
+//! A word is compared by its value, and may have been another one in between: equal words are equal
+//! sets of items, of which each is free, and this cid's alone. That is all a section needs to know
+//! to take one out of it, so that there is nothing that ABA could hurt.
+
+#![allow(unsafe_code)]
+
+use crate::cids::{self, Shape};
+use crate::fork::{Fork, Locked};
+use crate::group::Group;
+use crate::populate::Populate;
+use crate::range::{Plan, Range};
+use cidalloc::os;
+use cidalloc::percid::{self, Cids};
+use core::ffi::CStr;
+use core::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+};
+use numa_sys::policy::BindMode;
+use rseq_sys::copies::Outcome;
+use std::io;
+
+/// The control words of one pool.
+pub(crate) struct Control {
+    _range: Range,
+    cids: &'static Cids,
+    shape: Shape,
+    word: *mut u64,
+}
+
+// SAFETY: an owned range; its words are changed in sections, or by atomics.
+unsafe impl Send for Control {}
+// SAFETY: as above.
+unsafe impl Sync for Control {}
+
+/// What came of a change of the current cid's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Made,
+    /// The word is another one by now.
+    Missed,
+    NoCid,
+}
+
+/// Set in a word that a thief has closed. Numbers of groups are smaller.
+const CLOSED: u64 = 1 << 63;
+const LINE: usize = 64;
+
+impl Control {
+    pub(crate) fn new(name: &CStr, cids: &'static Cids, bind: BindMode) -> io::Result<Self> {
+        let shift = os::page_size().trailing_zeros();
+        let shape = Shape { nodes: cids.nodes, cids: cids.cids, shift };
+        let plan = Plan { name, shape, populate: Populate::Zero, bind, fork: Fork::Copied };
+        let range = Range::map(&plan)?;
+        // Not the same cache set for all pools.
+        static POOLS: AtomicUsize = AtomicUsize::new(0);
+        let line = POOLS.fetch_add(1, Relaxed) % (shape.stride() / LINE);
+        let word = range.base().as_ptr().wrapping_add(line * LINE).cast();
+        Ok(Self { _range: range, cids, shape, word })
+    }
+
+    /// The items of the current cid; `None` without one, or while they are being stolen.
+    #[inline]
+    pub(crate) fn load(&self) -> Option<Group> {
+        // SAFETY: the word of copy 0 of our range.
+        match unsafe { cids::load(self.cids, self.shape.shift, self.word) } {
+            Outcome::Done(word) if word & CLOSED == 0 => Some(Group::of(word)),
+            _ => None,
+        }
+    }
+
+    /// Makes them others, if they are as they were, on whatever cid the thread has now.
+    #[inline]
+    pub(crate) fn change(&self, from: Group, to: Group) -> Change {
+        // SAFETY: the word of copy 0 of our range.
+        let outcome = unsafe {
+            let (from, to) = (from.word(), to.word());
+            cids::compare_store(self.cids, self.shape.shift, self.word, from, to)
+        };
+        match outcome {
+            Outcome::Done(_) => Change::Made,
+            Outcome::Differs(_) => Change::Missed,
+            Outcome::NoCid => Change::NoCid,
+        }
+    }
+
+    fn at(&self, copy: usize) -> &AtomicU64 {
+        // SAFETY: the word of one of the range's copies.
+        unsafe { AtomicU64::from_ptr(self.word.wrapping_byte_add(copy << self.shape.shift)) }
+    }
+
+    /// How many items all cids have, at a glance.
+    pub(crate) fn cached(&self) -> usize {
+        let count = |copy| Group::of(self.at(copy).load(Relaxed)).mask.count_ones() as usize;
+        (0..self.shape.copies()).map(count).sum()
+    }
+
+    /// Takes what all cids have, and hands it to `put`. How many items that were: none when the
+    /// kernel has no fence.
+    pub(crate) fn steal(&self, _: &Locked, mut put: impl FnMut(Group)) -> usize {
+        for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
+            let open = word.load(Relaxed);
+            // One without items is not written to: it may be a cid's that nobody ever had.
+            if Group::of(open).mask != 0 {
+                let _ = word.compare_exchange(open, open | CLOSED, SeqCst, Relaxed);
+            }
+        }
+        let is_fenced = percid::fence();
+        let mut count = 0;
+        for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
+            let closed = word.load(Acquire);
+            if closed & CLOSED == 0 {
+                continue;
+            }
+            let group = Group::of(closed & !CLOSED);
+            if is_fenced {
+                word.store(0, Release);
+                count += group.mask.count_ones() as usize;
+                put(group);
+            } else {
+                // A section may still be under way, and write over it, as if nothing had been.
+                let _ = word.compare_exchange(closed, group.word(), Release, Relaxed);
+            }
+        }
+        count
+    }
+}

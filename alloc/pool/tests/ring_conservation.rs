@@ -1,0 +1,257 @@
+//! Each record that was appended is read once, whole, and in order; or it is counted.
+#![allow(unsafe_code)]
+
+#[path = "support/sources.rs"]
+mod sources;
+mod support;
+
+use cidpool::ring::{Drained, Reader, Refused, Ring, Snapshot, WhenFull, ticks};
+use cidpool::{Place, Pool, Source};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use sources::{interrupted, many_threads, source};
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+use std::thread;
+
+under_each_source!(
+    each_record_that_was_not_refused_is_read_once,
+    what_was_overwritten_is_counted_and_what_is_left_is_whole,
+    handlers_append_too,
+    a_snapshot_takes_nothing_out,
+    the_longest_record_fits_and_a_longer_one_does_not,
+);
+
+fn ring(bytes: usize, when_full: WhenFull) -> Ring {
+    let pool = Pool::builder(Ring::item_len(bytes)).name("log").stride(128 << 10).build().unwrap();
+    Ring::new(&pool, when_full).unwrap()
+}
+
+/// A record that tells whether it is whole: who, which one, and then bytes that follow from these.
+fn record(buffer: &mut [u8; 256], who: u64, number: u64) -> &[u8] {
+    let length = 16 + (who.wrapping_mul(31) ^ number.wrapping_mul(7)) as usize % 180;
+    buffer[..8].copy_from_slice(&who.to_le_bytes());
+    buffer[8..16].copy_from_slice(&number.to_le_bytes());
+    for (i, byte) in buffer[16..length].iter_mut().enumerate() {
+        *byte = (who * 17 + number * 3 + i as u64) as u8;
+    }
+    &buffer[..length]
+}
+
+/// Who and which one, of a record that is whole.
+fn parse(payload: &[u8]) -> (u64, u64) {
+    let word = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
+    let (who, number) = (word(0), word(8));
+    assert_eq!(payload, record(&mut [0; 256], who, number), "who {who} number {number}");
+    (who, number)
+}
+
+/// What a reader saw of each place, which has to ascend.
+#[derive(Default)]
+struct Seen {
+    last: HashMap<Place, (u64, u32)>,
+    numbers: HashSet<(u64, u64)>,
+    total: Drained,
+}
+
+impl Seen {
+    fn drain(&mut self, reader: &mut Reader<'_>) -> u64 {
+        let mut stamp = 0;
+        let drained = reader.drain(|record| {
+            assert!(record.stamp >= stamp, "time order");
+            stamp = record.stamp;
+            let last = self.last.insert(record.place, (record.stamp, record.sequence));
+            assert!(
+                    last.is_none_or(
+                        |(stamp, number)| stamp <= record.stamp && number < record.sequence
+                    ),
+                    "{last:?} before {record:?}"
+                );
+            assert!(self.numbers.insert(parse(record.payload)), "twice");
+        });
+        self.total.records += drained.records;
+        self.total.lost += drained.lost;
+        drained.records
+    }
+}
+
+/// Appends from many threads, with a reader beside them; returns how many were appended and refused.
+fn storm(ring: &Ring, each: u64, mut beside: impl FnMut()) -> (u64, u64) {
+    let (appended, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let running = AtomicU64::new(many_threads() as u64);
+    thread::scope(|scope| {
+        for who in 0..many_threads() as u64 {
+            let (appended, refused, running) = (&appended, &refused, &running);
+            scope.spawn(move || {
+                let mut buffer = [0; 256];
+                for number in 0..each {
+                    match ring.append(record(&mut buffer, who, number)) {
+                        Ok(()) => appended.fetch_add(1, Relaxed),
+                        Err(_) => refused.fetch_add(1, Relaxed),
+                    };
+                }
+                running.fetch_sub(1, SeqCst);
+            });
+        }
+        while running.load(SeqCst) > 0 {
+            beside();
+            thread::yield_now();
+        }
+    });
+    (appended.into_inner(), refused.into_inner())
+}
+
+#[test]
+#[ignore = "run under each source"]
+fn each_record_that_was_not_refused_is_read_once() {
+    for bytes in [4096, 64 << 10] {
+        let ring = ring(bytes, WhenFull::DropNewest);
+        let mut reader = ring.reader().unwrap();
+        assert!(ring.reader().is_none(), "one at a time");
+        let mut seen = Seen::default();
+        let (appended, refused) = storm(&ring, 10_000, || _ = seen.drain(&mut reader));
+        while seen.drain(&mut reader) > 0 {}
+        assert_eq!(seen.total, Drained { records: appended, lost: 0 });
+        assert_eq!(ring.dropped(), refused);
+        assert_eq!(appended + refused, 10_000 * many_threads() as u64);
+        assert!(appended > 0 || source() == Source::None);
+        drop(reader);
+        assert!(ring.reader().is_some());
+    }
+}
+
+#[test]
+#[ignore = "run under each source"]
+fn what_was_overwritten_is_counted_and_what_is_left_is_whole() {
+    for bytes in [4096, 64 << 10] {
+        let ring = ring(bytes, WhenFull::Overwrite);
+        let (mut reader, mut snapshot) = (ring.reader().unwrap(), Snapshot::new(&ring));
+        let (mut seen, mut looks) = (Seen::default(), 0);
+        let (appended, refused) = storm(&ring, 10_000, || {
+            looks += 1;
+            // Now and then only, so that there is something to overwrite.
+            if looks % 8 == 0 {
+                seen.drain(&mut reader);
+            }
+            ring.snapshot(&mut snapshot);
+            snapshot.records().for_each(|record| _ = parse(record.payload));
+        });
+        while seen.drain(&mut reader) > 0 {}
+        assert_eq!(seen.total.records + seen.total.lost, appended, "{:?}", seen.total);
+        assert_eq!(ring.dropped(), refused);
+        assert!(seen.total.records > 0 || source() == Source::None);
+    }
+}
+
+#[test]
+#[ignore = "run under each source"]
+fn handlers_append_too() {
+    static RING: OnceLock<Ring> = OnceLock::new();
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
+    static REFUSED: AtomicU64 = AtomicU64::new(0);
+    const HANDLER: u64 = 1 << 40;
+    let ring = RING.get_or_init(|| ring(64 << 10, WhenFull::DropNewest));
+    let handler = || {
+        let number = HANDLED.fetch_add(1, Relaxed);
+        if RING.get().unwrap().append(record(&mut [0; 256], HANDLER, number)).is_err() {
+            REFUSED.fetch_add(1, Relaxed);
+        }
+    };
+    let (mut seen, stop) = (Seen::default(), AtomicBool::new(false));
+    let mut reader = ring.reader().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                seen.drain(&mut reader);
+            }
+        });
+        interrupted(many_threads(), handler, |who| {
+            for number in 0..10_000 {
+                if ring.append(record(&mut [0; 256], who as u64, number)).is_err() {
+                    REFUSED.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        stop.store(true, SeqCst);
+    });
+    while seen.drain(&mut reader) > 0 {}
+    let all = 10_000 * many_threads() as u64 + HANDLED.load(Relaxed);
+    assert_eq!(seen.total.records + REFUSED.load(Relaxed), all);
+    let of_handlers = seen.numbers.iter().filter(|&&(who, _)| who == HANDLER).count();
+    assert!(of_handlers > 0 || source() == Source::None, "{:?}", HANDLED);
+}
+
+#[test]
+#[ignore = "run under each source"]
+fn a_snapshot_takes_nothing_out() {
+    for when_full in [WhenFull::DropNewest, WhenFull::Overwrite] {
+        let ring = ring(4096, when_full);
+        let appended =
+            (0..10).filter(|&n| ring.append(record(&mut [0; 256], 1, n)).is_ok()).count();
+        let mut snapshot = Snapshot::new(&ring);
+        for _ in 0..2 {
+            ring.snapshot(&mut snapshot);
+            for _ in 0..2 {
+                let numbers: Vec<_> =
+                    snapshot.records().map(|record| parse(record.payload).1).collect();
+                assert_eq!(numbers.len(), appended);
+                assert!(numbers.is_sorted());
+            }
+        }
+        let drained = ring.reader().unwrap().drain(|_| {});
+        assert_eq!(drained, Drained { records: appended as u64, lost: 0 });
+        assert_eq!(ring.reader().unwrap().drain(|_| {}), Drained::default());
+        ring.snapshot(&mut snapshot);
+        let left = if when_full == WhenFull::Overwrite { appended } else { 0 };
+        assert_eq!(snapshot.records().count(), left);
+    }
+}
+
+#[test]
+#[ignore = "run under each source"]
+fn the_longest_record_fits_and_a_longer_one_does_not() {
+    let pool = Pool::builder(Ring::item_len(64 << 10)).stride(128 << 10).build().unwrap();
+    let ring = Ring::with_stamps(&pool, WhenFull::Overwrite, ticks).unwrap();
+    let bytes: Vec<u8> = (0..ring.payload_max() + 1).map(|i| i as u8).collect();
+    assert_eq!(ring.append(&bytes), Err(Refused::TooLong));
+    let mut snapshot = Snapshot::new(&ring);
+    for length in 0..bytes.len() {
+        let expected = if source() == Source::None { Err(Refused::NoCid) } else { Ok(()) };
+        assert_eq!(ring.append(&bytes[..length]), expected);
+        if length % 37 == 0 && expected.is_ok() {
+            ring.snapshot(&mut snapshot);
+            assert!(snapshot.records().any(|record| record.payload == &bytes[..length]));
+        }
+    }
+}
+
+/// The rings of one place hold some of its newest records, however often they went around.
+#[test]
+fn what_is_left_is_the_newest() {
+    let ring = ring(4096, WhenFull::Overwrite);
+    for number in 0..100_000 {
+        ring.append(record(&mut [0; 256], 1, number)).unwrap();
+    }
+    let mut snapshot = Snapshot::new(&ring);
+    ring.snapshot(&mut snapshot);
+    let numbers: Vec<_> = snapshot.records().map(|record| parse(record.payload).1).collect();
+    assert!(numbers.is_sorted() && numbers.last() == Some(&99_999), "{numbers:?}");
+    assert!(numbers.len() > 5);
+}
+
+#[test]
+fn a_child_of_fork_has_what_was_there_and_goes_on_by_itself() {
+    let ring = ring(4096, WhenFull::DropNewest);
+    ring.append(record(&mut [0; 256], 1, 1)).unwrap();
+    support::in_child(|| {
+        ring.append(record(&mut [0; 256], 1, 2)).unwrap();
+        let mut seen = Seen::default();
+        seen.drain(&mut ring.reader().unwrap());
+        seen.numbers.len() == 2
+    });
+    let mut seen = Seen::default();
+    seen.drain(&mut ring.reader().unwrap());
+    assert_eq!(seen.numbers, HashSet::from([(1, 1)]));
+}

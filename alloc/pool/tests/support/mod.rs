@@ -1,0 +1,67 @@
+//! What the tests of pools share: children, and looks at memory.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
+use std::process::{Command, Output};
+
+/// Runs the ignored test `name` of the calling test program in a process of its own.
+pub(crate) fn rerun(name: &str, environment: &[(&str, &str)]) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// As [`rerun`], which must succeed.
+#[track_caller]
+pub(crate) fn rerun_well(name: &str, environment: &[(&str, &str)]) {
+    let output = rerun(name, environment);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{name} {environment:?}: {}\n{out}{err}", output.status);
+    assert!(out.contains("1 passed"), "{name} was not run:\n{out}");
+}
+
+/// Runs `what` in a child of `fork`, which is to say true.
+#[track_caller]
+pub(crate) fn in_child(what: impl FnOnce() -> bool) {
+    // SAFETY: the child runs `what`, and ends.
+    let status = unsafe {
+        match libc::fork() {
+            0 => libc::_exit(i32::from(!what())),
+            child => {
+                assert!(child > 0, "no child");
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                status
+            }
+        }
+    };
+    assert_eq!(status, 0, "the child's wait status");
+}
+
+/// The signal that ended the child that runs `what`, or 0.
+pub(crate) fn signal_in_child(what: impl FnOnce()) -> i32 {
+    // SAFETY: as in `in_child`.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                what();
+                libc::_exit(0)
+            }
+            child => {
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
+            }
+        }
+    }
+}
+
+/// The word at `copy`.
+pub(crate) fn word<'a>(copy: NonNull<u8>) -> &'a AtomicU64 {
+    // SAFETY: tests pass copies of items that are theirs, of 8 bytes at least.
+    unsafe { AtomicU64::from_ptr(copy.cast().as_ptr()) }
+}
