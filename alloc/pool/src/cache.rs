@@ -188,8 +188,8 @@ impl<K: Pod, V: Pod> Cache<K, V> {
         })
     }
 
-    /// Forgets all entries, of all cids: a get that begins after it finds only what was inserted by
-    /// calls that began after it.
+    /// Forgets all entries, of all cids: a get that begins after it finds nothing that was inserted
+    /// before it, nor what [`Self::get_or_insert_with`] had begun to make before it.
     pub fn clear(&self) {
         self.generation.fetch_add(1, Release);
     }

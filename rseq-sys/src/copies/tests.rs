@@ -12,6 +12,7 @@ use std::vec::Vec;
 
 mod outcomes;
 mod storm;
+mod through;
 
 const SHIFT: u32 = 12;
 /// Where rows begin in the tests: all of them at copy 0, or at no copy that an id alone would lead

@@ -88,7 +88,7 @@ fn entries(base: usize, stride: usize) -> impl Iterator<Item = &'static AtomicPt
     })
 }
 
-/// The ranges of one pool that have entries.
+/// The ranges of one pool that have entries: a list that only grows while it is shared.
 #[derive(Debug)]
 pub(crate) struct Ranges(AtomicPtr<Link>);
 
@@ -97,11 +97,6 @@ struct Link {
     base: usize,
     next: *mut Link,
 }
-
-// SAFETY: a list that only grows while it is shared.
-unsafe impl Send for Ranges {}
-// SAFETY: as above.
-unsafe impl Sync for Ranges {}
 
 impl Ranges {
     pub(crate) const fn new() -> Self {

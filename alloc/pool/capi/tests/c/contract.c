@@ -92,15 +92,18 @@ static void initialisers(void) {
     int byte = 0x2a;
     struct cidpool_attr *attr = cidpool_attr_create();
     DONE(cidpool_attr_set_init(attr, fill_image, &byte));
-    struct cidpool *pool = pool_of(16, attr);
-    unsigned char *item = cidpool_percpu_malloc(pool);
-    CHECK(item != NULL, "%s", strerror(errno));
-    for (int copy = 0; copy < cidpool_get_max_nr_cpus(pool); copy++) {
-        unsigned char *at = cidpool_percpu_ptr(item, copy);
-        CHECK(at[0] == 0x2a && at[15] == 0x2a, "copy %d: %d, %d", copy, at[0], at[15]);
+    for (int is_global = 0; is_global < 2; is_global++) {
+        if (is_global) DONE(cidpool_attr_set_global(attr, 0));
+        struct cidpool *pool = pool_of(16, attr);
+        unsigned char *item = cidpool_percpu_malloc(pool);
+        CHECK(item != NULL, "%s", strerror(errno));
+        for (int copy = 0; copy < cidpool_get_max_nr_cpus(pool); copy++) {
+            unsigned char *at = cidpool_percpu_ptr(item, copy);
+            CHECK(at[0] == 0x2a && at[15] == 0x2a, "copy %d: %d, %d", copy, at[0], at[15]);
+        }
+        cidpool_percpu_free(item);
+        DONE(cidpool_destroy(pool));
     }
-    cidpool_percpu_free(item);
-    DONE(cidpool_destroy(pool));
     DONE(cidpool_attr_set_populate_policy(attr, CIDPOOL_POPULATE_COW_ZERO));
     REFUSED(cidpool_create("x", 16, attr), EINVAL);
     cidpool_attr_destroy(attr);
