@@ -103,3 +103,17 @@ fn threads_and_forks_exchange_blocks_in_the_hardened_mode() {
         passes_with(source, case, &Limits { envs: &[ON], ..Limits::default() });
     }
 }
+
+/// A large block that waits keeps its memory or gives it back, cleared either way.
+#[test]
+fn what_was_in_large_blocks_is_gone_when_they_are_handed_out_again() {
+    if !ours() {
+        return;
+    }
+    for parts in ["1", "zero", "zero,quarantine", "zero,quarantine,state"] {
+        for case in ["what_was_in_large_blocks_is_gone", "large_blocks_are_zero_from_calloc"] {
+            let envs = &[("CIDALLOC_HARDENED", parts)];
+            passes_with("hardened/large.c", case, &Limits { envs, ..Limits::default() });
+        }
+    }
+}
