@@ -13,6 +13,7 @@
 
 pub mod catalog;
 pub mod locality;
+pub mod pools;
 pub mod record;
 pub mod report;
 pub mod results;

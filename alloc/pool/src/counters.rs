@@ -34,7 +34,8 @@
 //! [`Counters::spread`]); and so are both sums. A handler saves `errno`, as always: a thread's first add may
 //! make system calls. In a child of `fork` a group has
 //! the value that it had at the fork. If another thread of the parent was at an exact sum just then,
-//! the route stays closed in the child, which has not that thread: its adds are atomic.
+//! or at making the copies, the route stays closed in the child, which has not that thread: its adds are
+//! atomic.
 
 use crate::pool::{AllocateError, Item};
 use crate::through::{add_quickly, add_through, prepare};
@@ -57,7 +58,8 @@ const CLOSED: usize = 1;
 /// One exact sum in a closed route.
 const ONE: usize = 2;
 
-/// No thread's pointer: there was no memory for copies, so all threads add to `shared`.
+/// No thread's pointer: a thread is making the copies, or there was no memory for them. All threads add
+/// to `shared` until there are some.
 const EVERYBODY: usize = usize::MAX;
 
 /// There was no fence after which all adds that were under way are over: the system refuses it
@@ -177,8 +179,9 @@ impl<const N: usize> Counters<N> {
             if owner == 0 && self.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok() {
                 return false;
             }
-            if self.spread().is_err() {
-                self.owner.store(EVERYBODY, Relaxed);
+            // Of many that come at once one makes the copies; the others do not wait for them.
+            let claim = self.owner.compare_exchange(owner, EVERYBODY, Relaxed, Relaxed);
+            if claim.is_err() || self.spread().is_err() {
                 return false;
             }
         }
