@@ -2,7 +2,7 @@
  * block waited, and however much of it had memory. */
 #include "check.h"
 
-enum { ROUNDS = 40, SIZES = 6 };
+enum { ROUNDS = 48, SIZES = 6 };
 static const size_t BYTES[SIZES] = {40000, 70000, 300000, 900000, 1100000, 3000000};
 
 /* The compiler must not know what becomes of the block. */
@@ -33,8 +33,11 @@ static void what_was_in_large_blocks_is_gone(void) {
         size_t size = BYTES[round % SIZES];
         unsigned char *block = hidden(malloc(size));
         CHECK(block != NULL, "round %u", round);
-        size_t found = secrets_in(block, size);
-        CHECK(found == 0, "round %u: %zu bytes of who had it before", round, found);
+        /* To look at a page gives it memory: half of the blocks are freed without. */
+        if (round / SIZES / 4 % 2) {
+            size_t found = secrets_in(block, size);
+            CHECK(found == 0, "round %u: %zu bytes of who had it before", round, found);
+        }
         write_secrets(block, size, round / SIZES);
         free(hidden(block));
         if (round % 50 == 49) malloc_trim(0);
