@@ -160,13 +160,15 @@ fn large_aligned(size: usize, align: usize) -> *mut u8 {
 fn zeroed_elsewhere(size: usize, align: usize) -> Block {
     match start::heap() {
         Ok(_) if hardened::is_on() => careful::alloc_block(size, align),
-        Ok(_) if of_aligned(size, align).is_some() => {
-            Block { address: alloc_aligned(size, align), zeroed: false }
-        }
-        Ok(heap) if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
-            large::alloc(heap, size, align)
-        }
-        _ => Block { address: os::no_memory(), zeroed: false },
+        Ok(heap) => match of_aligned(size, align) {
+            Some(_) if align <= MIN_ALIGN => Block { address: elsewhere(size), zeroed: false },
+            Some(class) => Block { address: class_elsewhere(class, size, align), zeroed: false },
+            None if isize::try_from(size).is_ok() && isize::try_from(align).is_ok() => {
+                large::alloc(heap, size, align)
+            }
+            None => Block { address: os::no_memory(), zeroed: false },
+        },
+        Err(_) => Block { address: os::no_memory(), zeroed: false },
     }
 }
 
@@ -176,11 +178,13 @@ fn zeroed_elsewhere(size: usize, align: usize) -> Block {
 #[must_use]
 #[allow(unsafe_code)]
 pub fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
-    let Block { address, zeroed } = match heap::small(size) {
-        Some(anchor) if align <= MIN_ALIGN => {
-            Block { address: pop(anchor, of_size(size)), zeroed: false }
-        }
-        _ => zeroed_elsewhere(size, align),
+    let small = heap::small(size).and_then(|anchor| {
+        let class = if align <= MIN_ALIGN { of_size(size) } else { of_aligned(size, align)? };
+        Some((anchor, class))
+    });
+    let Block { address, zeroed } = match small {
+        Some((anchor, class)) => Block { address: pop(anchor, class), zeroed: false },
+        None => zeroed_elsewhere(size, align),
     };
     if !address.is_null() && !zeroed {
         // SAFETY: a block of at least `size` bytes that nobody else knows.
