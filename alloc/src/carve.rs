@@ -90,8 +90,8 @@ fn eighths(from: usize, end: usize) -> u8 {
     u8::MAX << (from / EIGHTH) & u8::MAX >> (7 - (end - 1) / EIGHTH)
 }
 
-/// The objects from `from` to `end` of the span at `page`, which the caller possesses, are about to be
-/// handed out. Where they are looked at before, their memory is to be there.
+/// The objects from `from` to `end` of the span at `page`, which the caller possesses, are about to
+/// be handed out, and looked at before: sees to it that their memory is there.
 #[inline]
 pub fn back(heap: &Heap, page: PageId, from: usize, end: usize) {
     let span = heap.region.span(page);

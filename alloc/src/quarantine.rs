@@ -8,7 +8,7 @@
 //!
 //! Each use of a large block that waits is a signal. One of more than 1 MiB costs address space and
 //! nothing else meanwhile. Smaller ones keep their memory: programs free and allocate them all the
-//! time, and clearing them costs less than the faults by which they would get it back, page by page.
+//! time, and clearing it costs less than the faults by which they would get it back, one a page.
 #![allow(unsafe_code)]
 
 use crate::carve;
@@ -72,8 +72,8 @@ pub fn enter_large(heap: &Heap, page: PageId) {
     }
 }
 
-/// Whether the run of `len` bytes at `address` may keep its memory, and its owner's bytes are gone from
-/// it: as far as it has memory from its beginning on, they are cleared; what follows goes back.
+/// Whether the run of `len` bytes at `address` may keep its memory, and its owner's bytes are gone
+/// from it: as far as it has memory from its beginning on, they are cleared; what follows goes back.
 ///
 /// # Safety
 /// The whole of a run that its owner gave up.

@@ -138,8 +138,8 @@ impl Span {
         self.run_kind.store(kind as u8, Ordering::Relaxed);
     }
 
-    /// The eighths of the page, a bit each, that are known to have memory; kept by the hardened mode
-    /// alone, by who possesses the span.
+    /// The eighths of the page, a bit each, that are known to have memory. Kept by the hardened
+    /// mode alone, by who possesses the span.
     #[must_use]
     pub fn backed(&self) -> u8 {
         self.backed.load(Ordering::Relaxed)

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A process may have 65,530 mappings, and its own are not ours to use up: hence the bound.
-//! Whoever raises a guard keeps what came of it, and lowers it by that. A range may also be shut with
-//! what it holds; such are few at a time, and no guards.
+//! Whoever raises a guard keeps what came of it, and lowers it by that. A range may also be shut
+//! with what it holds; such are few at a time, and no guards.
 #![allow(unsafe_code)]
 
 use crate::os;

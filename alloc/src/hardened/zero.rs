@@ -102,9 +102,9 @@ pub unsafe fn is_clear(object: *const u8, size: usize) -> bool {
     vector::is_zero(vector::or(vector::or(seen[0], seen[1]), vector::or(seen[2], seen[3])))
 }
 
-/// Has the system put memory behind `size` bytes at `address`, whole pages of its own or parts of one.
-/// A look at memory that nobody has written to costs a fault, and the first write to it another one;
-/// the write alone costs one.
+/// Has the system put memory behind `size` bytes at `address`, whole pages of its own or parts of
+/// one. A look at memory that nobody has written to costs a fault, and the first write to it another
+/// one; the write alone costs one.
 ///
 /// # Safety
 /// They are the caller's.

@@ -57,9 +57,8 @@ pub unsafe fn forbid(addr: *mut u8, len: usize) -> bool {
     unsafe { protect(addr, len, libc::PROT_NONE) }.is_ok()
 }
 
-/// How many of the kernel's pages from `addr` on have memory of their own, up to the first one that
-/// has none, at most `N`; `None` where the system does not say. What it took out of memory counts as
-/// none.
+/// How many of the kernel's pages from `addr` on have memory, up to the first one that has none, at
+/// most `N`; `None` where the system does not say. What is swapped out has none.
 ///
 /// # Safety
 /// The range is committed, and whole pages of the kernel's, which are `page` bytes.
