@@ -67,13 +67,19 @@ pub(crate) fn interrupted(threads: usize, handler: fn(), work: impl Fn(usize) + 
     // SAFETY: a handler that does what tests may do in handlers.
     unsafe { libc::signal(libc::SIGUSR1, action as usize) };
     let (finished, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // Work may be done before the first signal is sent, if it does not wait for it.
+    let signalled = AtomicBool::new(false);
     let ids: Vec<_> = (0..threads).map(|_| AtomicI32::new(0)).collect();
     thread::scope(|scope| {
         let (work, finished, stop, ids) = (&work, &finished, &stop, &ids);
+        let signalled = &signalled;
         for (number, id) in ids.iter().enumerate() {
             scope.spawn(move || {
                 // SAFETY: takes nothing.
                 id.store(unsafe { libc::gettid() }, Release);
+                while !signalled.load(Acquire) {
+                    thread::yield_now();
+                }
                 work(number);
                 finished.fetch_add(1, SeqCst);
                 // Alive as long as it may be signalled.
@@ -86,6 +92,7 @@ pub(crate) fn interrupted(threads: usize, handler: fn(), work: impl Fn(usize) + 
             for id in ids.iter().map(|id| id.load(Acquire)).filter(|&id| id != 0) {
                 // SAFETY: a thread that waits for `stop` before its end.
                 unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR1) };
+                signalled.store(true, Release);
             }
             thread::sleep(Duration::from_micros(50));
         }
