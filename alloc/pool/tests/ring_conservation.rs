@@ -151,12 +151,13 @@ fn handlers_append_too() {
     static RING: OnceLock<Ring> = OnceLock::new();
     static HANDLED: AtomicU64 = AtomicU64::new(0);
     static REFUSED: AtomicU64 = AtomicU64::new(0);
+    static REFUSED_IN_HANDLERS: AtomicU64 = AtomicU64::new(0);
     const HANDLER: u64 = 1 << 40;
     let ring = RING.get_or_init(|| ring(64 << 10, WhenFull::DropNewest));
     let handler = || {
         let number = HANDLED.fetch_add(1, Relaxed);
         if RING.get().unwrap().append(record(&mut [0; 256], HANDLER, number)).is_err() {
-            REFUSED.fetch_add(1, Relaxed);
+            REFUSED_IN_HANDLERS.fetch_add(1, Relaxed);
         }
     };
     let (mut seen, stop) = (Seen::default(), AtomicBool::new(false));
@@ -177,10 +178,12 @@ fn handlers_append_too() {
         stop.store(true, SeqCst);
     });
     while seen.drain(&mut reader) > 0 {}
-    let all = 10_000 * many_threads() as u64 + HANDLED.load(Relaxed);
-    assert_eq!(seen.total.records + REFUSED.load(Relaxed), all);
-    let of_handlers = seen.numbers.iter().filter(|&&(who, _)| who == HANDLER).count();
-    assert!(of_handlers > 0 || source() == Source::None, "{:?}", HANDLED);
+    let of_handlers = seen.numbers.iter().filter(|&&(who, _)| who == HANDLER).count() as u64;
+    assert!(HANDLED.load(Relaxed) > 0);
+    // That the ring is full whenever a handler comes by is a matter of luck, and no loss.
+    assert_eq!(of_handlers + REFUSED_IN_HANDLERS.load(Relaxed), HANDLED.load(Relaxed));
+    let of_threads = seen.total.records - of_handlers;
+    assert_eq!(of_threads + REFUSED.load(Relaxed), 10_000 * many_threads() as u64);
 }
 
 #[test]
