@@ -100,6 +100,8 @@ static void any_thread_may_fork_while_others_allocate(void) { from_any_thread(30
 
 static unsigned handled;
 static __thread uint64_t handler_state;
+/* What each interrupted thread has done beside its handlers. */
+static unsigned steps[INTERRUPTED];
 /* In a child that went back to what its handler interrupted: exchanges until it ends. */
 static int rounds_to_end = -1;
 
@@ -136,15 +138,17 @@ static void fork_in_handler(int number) {
     }
     errno = kept_errno;
 }
+static void go_on(unsigned *done) { __atomic_fetch_add(done, 1, __ATOMIC_RELAXED); }
 /* The calling thread makes as much of the interrupted work as it can be in: slow operations. */
 static void *be_interrupted(void *argument) {
     uint64_t state = (uintptr_t)argument * 11 + 1;
+    unsigned *done = &steps[(uintptr_t)argument];
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         void *burst[150];
         size_t size = random_size(&state, 12), large = 40000 + size % 100000;
-        for (unsigned i = 0; i < COUNT(burst); i++) burst[i] = malloc(size);
-        for (unsigned i = 0; i < COUNT(burst); i++) free(burst[i]);
-        for (unsigned i = 0; i < COUNT(burst); i++) {
+        for (unsigned i = 0; i < COUNT(burst); i++) burst[i] = malloc(size), go_on(done);
+        for (unsigned i = 0; i < COUNT(burst); i++) free(burst[i]), go_on(done);
+        for (unsigned i = 0; i < COUNT(burst); i++, go_on(done)) {
             burst[i % 5] = malloc(large + i);
             CHECK(burst[i % 5] != NULL, "size %zu", large);
             fill(burst[i % 5], 64, state + i);
@@ -166,6 +170,12 @@ static void interrupt(pthread_t *threads, unsigned count) {
         unsigned before = handled;
         for (unsigned i = 0; i < INTERRUPTED; i++) pthread_kill(threads[i], SIGUSR1);
         while (__atomic_load_n(&handled, __ATOMIC_ACQUIRE) == before) usleep(100);
+        /* A signal that came during a handler is there when the thread goes on: with one always pending it never would,
+         * nor who waits for what it holds, and each of its handlers takes fresh memory. */
+        for (unsigned i = 0; i < INTERRUPTED; i++) {
+            unsigned done = __atomic_load_n(&steps[i], __ATOMIC_RELAXED);
+            while (__atomic_load_n(&steps[i], __ATOMIC_RELAXED) == done) usleep(100);
+        }
         usleep((unsigned)(next_random(&state) % 300));
     }
 }
