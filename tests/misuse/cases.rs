@@ -70,7 +70,6 @@ const SMALL: &[&str] = &["100"];
 const TINY: &[&str] = &["16"];
 const MIDDLE: &[&str] = &["5000"];
 const LARGE: &[&str] = &["300000"];
-/// So large that it gives its memory back while it waits in the hardened mode.
 const HUGE: &[&str] = &["3000000"];
 
 pub(crate) const ROWS: &[Row] = &[
