@@ -104,7 +104,7 @@ fn threads_and_forks_exchange_blocks_in_the_hardened_mode() {
     }
 }
 
-/// A large block that waits keeps its memory or gives it back, cleared either way.
+/// However large it is, and whether it waits or not.
 #[test]
 fn what_was_in_large_blocks_is_gone_when_they_are_handed_out_again() {
     if !ours() {

@@ -70,8 +70,6 @@ const SMALL: &[&str] = &["100"];
 const TINY: &[&str] = &["16"];
 const MIDDLE: &[&str] = &["5000"];
 const LARGE: &[&str] = &["300000"];
-/// So large that it gives its memory back while it waits in the hardened mode.
-const HUGE: &[&str] = &["3000000"];
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -219,9 +217,7 @@ pub(crate) const ROWS: &[Row] = &[
         how: ["", "at the access: its pages have none"],
         cases: &[
             uses("write_after_free", LARGE, GoesOn, Kill),
-            uses("write_after_free", HUGE, GoesOn, Kill),
             uses("read_after_free", LARGE, GoesOn, Kill),
-            uses("read_after_free", HUGE, GoesOn, Kill),
         ],
     },
     Row {

@@ -9,8 +9,7 @@
 //! ```
 //!
 //! A process may have 65,530 mappings, and its own are not ours to use up: hence the bound.
-//! Whoever raises a guard keeps what came of it, and lowers it by that. A range may also be shut
-//! with what it holds; such are few at a time, and no guards.
+//! Whoever raises a guard keeps what came of it, and lowers it by that.
 #![allow(unsafe_code)]
 
 use crate::os;
@@ -35,8 +34,6 @@ pub enum Kind {
     Light = 1,
     /// A mapping of its own.
     Split = 2,
-    /// No guard: shut with what it holds.
-    Shut = 3,
 }
 
 impl Kind {
@@ -46,7 +43,6 @@ impl Kind {
         match number {
             1 => Self::Light,
             2 => Self::Split,
-            3 => Self::Shut,
             _ => Self::None,
         }
     }
@@ -86,27 +82,10 @@ pub unsafe fn raise(address: *mut u8, len: usize) -> Kind {
     Kind::None
 }
 
-/// Takes the access to `len` bytes at `address` away, for a while; what they hold stays. False when
-/// the system refuses.
-///
-/// # Safety
-/// As [`raise`].
-#[must_use]
-pub unsafe fn shut(address: *mut u8, len: usize) -> bool {
-    // SAFETY: by the caller's promise.
-    let shut = unsafe { os::forbid(address, len) };
-    if !shut {
-        // A part of it may be.
-        // SAFETY: as above.
-        let _ = unsafe { os::commit(address, len) };
-    }
-    shut
-}
-
 /// Gives the access back. False when the system refuses: the range must not be used again.
 ///
 /// # Safety
-/// As [`raise`], which said `kind`; or it is [`Kind::Shut`].
+/// As [`raise`], which said `kind`.
 #[must_use]
 pub unsafe fn lower(address: *mut u8, len: usize, kind: Kind) -> bool {
     let lowered = match kind {
@@ -114,9 +93,9 @@ pub unsafe fn lower(address: *mut u8, len: usize, kind: Kind) -> bool {
         // SAFETY: by the caller's promise.
         Kind::Light => unsafe { os::remove_guard(address, len) },
         // SAFETY: by the caller's promise.
-        Kind::Split | Kind::Shut => unsafe { os::commit(address, len) }.is_ok(),
+        Kind::Split => unsafe { os::commit(address, len) }.is_ok(),
     };
-    if lowered && kind != Kind::Shut {
+    if lowered {
         STANDING.fetch_sub(1, Relaxed);
         if kind == Kind::Split {
             SPLIT.fetch_sub(1, Relaxed);

@@ -57,24 +57,6 @@ pub unsafe fn forbid(addr: *mut u8, len: usize) -> bool {
     unsafe { protect(addr, len, libc::PROT_NONE) }.is_ok()
 }
 
-/// How many of the kernel's pages from `addr` on have memory, up to the first one that has none, at
-/// most `N`; `None` where the system does not say. What is swapped out has none.
-///
-/// # Safety
-/// The range is committed, and whole pages of the kernel's, which are `page` bytes.
-#[must_use]
-pub unsafe fn resident_pages<const N: usize>(
-    addr: *mut u8,
-    len: usize,
-    page: usize,
-) -> Option<usize> {
-    let mut pages = [0u8; N];
-    let len = len.min(N * page);
-    // SAFETY: one byte is written for each page.
-    let said = unsafe { libc::syscall(libc::SYS_mincore, addr, len, pages.as_mut_ptr()) };
-    (said == 0).then(|| pages[..len / page].iter().take_while(|&&page| page & 1 != 0).count())
-}
-
 /// A number that nobody else knows: from the kernel's generator, or where a filter refuses that,
 /// from what it gave the process at its start.
 #[must_use]

@@ -21,7 +21,7 @@ mod host;
 #[path = "model.rs"]
 mod host;
 
-pub use access::{forbid, install_guard, random, remove_guard, resident_pages};
+pub use access::{forbid, install_guard, random, remove_guard};
 use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
 pub use host::{
