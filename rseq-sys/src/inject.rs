@@ -4,9 +4,9 @@
 //!   test's thread                       the section                      somebody else
 //!   armed = point, spins = most
 //!   calls an operation ───────────────► armed = this point?
-//!                                       armed = 0, at = point
+//!                                       armed = 0 and at = point
 //!                                       spins down to 0 … ◄───────────── sees `at`: a signal,
-//!                                         passed += 1, at = 0            another CPU, a fence;
+//!                                         passed += 1 and at = 0         another CPU, a fence;
 //!                                         or until at = 0 ◄───────────── outside of windows this
 //!                                       aborted: at = 0, aborted += 1
 //!                                       … begins again, is not armed
@@ -24,7 +24,7 @@ use crate::area::thread_pointer;
 use crate::lease::Lease;
 use core::mem::offset_of;
 use core::sync::atomic::{
-    AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicI32, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -36,27 +36,28 @@ compile_error!("the feature `inject` has points for x86-64 only: build without i
 #[derive(Debug)]
 pub struct Control {
     /// The point at which the thread is to be held up next; 0 for none.
-    pub armed: AtomicU32,
+    pub armed: AtomicU16,
     /// The point at which it is held up now; 0 for none.
-    pub at: AtomicU32,
+    pub at: AtomicU16,
+    /// Points within windows that were left because all spins were used up; wraps.
+    pub passed: AtomicU16,
     /// How often it spins there at most; below 0 it leaves for the abort address at once.
     pub spins: AtomicI32,
     /// Windows that were aborted at a point.
     pub aborted: AtomicU32,
     ids: AtomicU64,
     word: AtomicU64,
-    /// Points within windows that were left because all spins were used up.
-    pub passed: AtomicU32,
     /// Windows that were aborted, wherever they were.
     pub aborts: AtomicU32,
 }
 
 // As the texts of `points.rs` have them.
 const _: () = {
-    assert!(offset_of!(Control, armed) == 0 && offset_of!(Control, at) == 4);
+    assert!(offset_of!(Control, armed) == 0 && offset_of!(Control, at) == 2);
+    assert!(offset_of!(Control, passed) == 4);
     assert!(offset_of!(Control, spins) == 8 && offset_of!(Control, aborted) == 12);
     assert!(offset_of!(Control, ids) == 16 && offset_of!(Control, word) == 24);
-    assert!(offset_of!(Control, passed) == 32 && offset_of!(Control, aborts) == 36);
+    assert!(offset_of!(Control, aborts) == 32);
     assert!(size_of::<Control>() == 40);
 };
 
@@ -88,7 +89,7 @@ pub fn control() -> &'static Control {
 }
 
 /// What a thread does at an armed point in plain code.
-pub type Hook = fn(&'static Control, point: u32);
+pub type Hook = fn(&'static Control, point: u16);
 
 static HOOK: AtomicUsize = AtomicUsize::new(0);
 
@@ -99,7 +100,7 @@ pub fn set_hook(hook: Hook) {
 
 /// A point in plain code.
 #[inline]
-pub fn pass(point: u32) {
+pub fn pass(point: u16) {
     let control = control();
     if control.armed.load(Relaxed) == point {
         hold(control, point);
@@ -107,7 +108,7 @@ pub fn pass(point: u32) {
 }
 
 #[cold]
-fn hold(control: &'static Control, point: u32) {
+fn hold(control: &'static Control, point: u16) {
     control.armed.store(0, Relaxed);
     let hook = core::ptr::with_exposed_provenance::<()>(HOOK.load(Acquire));
     if !hook.is_null() {
@@ -120,17 +121,17 @@ fn hold(control: &'static Control, point: u32) {
 /// The points before and after an operation.
 #[derive(Debug)]
 #[must_use]
-pub struct Around(u32);
+pub struct Around(u16);
 
 /// The place of the point right before a section is armed.
-pub const UNARMED: u32 = 14;
+pub const UNARMED: u16 = 14;
 /// The place of the point after an operation.
-pub const AFTER: u32 = 15;
+pub const AFTER: u16 = 15;
 
 impl Around {
     /// Passes the point before `operation`, and when dropped the one after it.
     #[inline]
-    pub fn new(operation: u32) -> Self {
+    pub fn new(operation: u16) -> Self {
         pass(operation);
         Self(operation)
     }
@@ -157,14 +158,14 @@ pub fn unchanged(header: &AtomicU64, word: u64) {
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     /// The number of its points less their place.
-    pub code: u32,
+    pub code: u16,
     /// Its name.
     pub name: &'static str,
     /// What came right before each point inside.
     pub inside: &'static [&'static str],
 }
 
-const fn operation(code: u32, name: &'static str, inside: &'static [&'static str]) -> Operation {
+const fn operation(code: u16, name: &'static str, inside: &'static [&'static str]) -> Operation {
     assert!(code.is_multiple_of(16) && inside.len() < UNARMED as usize);
     Operation { code, name, inside }
 }

@@ -50,32 +50,34 @@ macro_rules! unchanged {
     ($header:expr, $word:expr) => {};
 }
 
-// Offsets into `inject::Control`: 0 armed, 4 at, 8 spins, 12 aborted, 16 ids, 24 word,
-// 32 passed, 36 aborts. Spins below 0 leave for the abort address at once.
+// Offsets into `inject::Control`: 0 armed, 2 at, 4 passed, 8 spins, 12 aborted, 16 ids, 24 word,
+// 32 aborts. Spins below 0 leave for the abort address at once. To be held up and to go on are one
+// store each, armed with at, at with passed: an abort between two would be counted as neither.
 #[cfg(all(feature = "inject", target_arch = "x86_64"))]
 macro_rules! point {
     ($operation:literal, $place:literal) => {
         concat!(
-            "cmp dword ptr fs:[cidalloc_inject@tpoff], ",
+            "cmp word ptr fs:[cidalloc_inject@tpoff], ",
             $operation,
             " + ",
             $place,
             "\njne 92f\n",
-            "mov dword ptr fs:[cidalloc_inject@tpoff], 0\n",
-            "mov dword ptr fs:[cidalloc_inject@tpoff + 4], ",
+            "mov dword ptr fs:[cidalloc_inject@tpoff], (",
             $operation,
             " + ",
             $place,
-            "\ncmp dword ptr fs:[cidalloc_inject@tpoff + 8], 0\n",
+            ") * 65536\ncmp dword ptr fs:[cidalloc_inject@tpoff + 8], 0\n",
             "jl 5f\n",
             "91: pause\n",
-            "cmp dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",
+            "cmp word ptr fs:[cidalloc_inject@tpoff + 2], 0\n",
             "je 92f\n",
             "dec dword ptr fs:[cidalloc_inject@tpoff + 8]\n",
             "jns 91b\n",
-            "mov dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",
-            "inc dword ptr fs:[cidalloc_inject@tpoff + 32]\n",
-            "92:"
+            "add dword ptr fs:[cidalloc_inject@tpoff + 2], 65536 - ",
+            $operation,
+            " - ",
+            $place,
+            "\n92:"
         )
     };
 }
@@ -132,10 +134,10 @@ macro_rules! twice {
 macro_rules! abort {
     () => {
         concat!(
-            "5: inc dword ptr fs:[cidalloc_inject@tpoff + 36]\n",
-            "cmp dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",
+            "5: inc dword ptr fs:[cidalloc_inject@tpoff + 32]\n",
+            "cmp word ptr fs:[cidalloc_inject@tpoff + 2], 0\n",
             "je 2b\n",
-            "mov dword ptr fs:[cidalloc_inject@tpoff + 4], 0\n",
+            "mov word ptr fs:[cidalloc_inject@tpoff + 2], 0\n",
             "inc dword ptr fs:[cidalloc_inject@tpoff + 12]\n",
             "jmp 2b\n",
             "95: ud2"

@@ -84,7 +84,7 @@ pub(crate) extern "C" fn on_signal(signal: i32) {
 }
 
 /// A thread at a point in plain code.
-pub(crate) fn hold(control: &'static Control, point: u32) {
+pub(crate) fn hold(control: &'static Control, point: u16) {
     HELD.fetch_add(1, Relaxed);
     let number = KIND.load(SeqCst);
     let kind = SELF_MADE.into_iter().find(|&kind| kind as u32 == number);

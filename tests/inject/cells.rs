@@ -104,7 +104,7 @@ impl Spot {
 pub(crate) struct Cell {
     pub(crate) operation: Operation,
     /// 0 before the operation, [`AFTER`] after it, [`UNARMED`], else after that many accesses.
-    pub(crate) place: u32,
+    pub(crate) place: u16,
     pub(crate) spot: Spot,
     pub(crate) kind: Kind,
     /// It happens to every so manieth operation of a thread.
@@ -119,7 +119,7 @@ impl Cell {
         self.spot == Spot::Window && self.kind != Kind::Spin
     }
 
-    pub(crate) fn point(&self) -> u32 {
+    pub(crate) fn point(&self) -> u16 {
         self.operation.code + self.place
     }
 
@@ -166,7 +166,7 @@ pub(crate) fn cells(means: Means, sweep: u32) -> Vec<Cell> {
     let mut cells = Vec::new();
     let mut number = 0;
     for &operation in operations {
-        let inside = operation.inside.len() as u32;
+        let inside = operation.inside.len() as u16;
         for place in 0..=AFTER {
             let spot = match place {
                 0 | AFTER => Spot::Plain,

@@ -73,11 +73,11 @@ fn a_shared_library_with_points_does_not_link() {
 }
 
 /// The places of the points of operation `code` in a source.
-fn places(text: &str, code: u32) -> impl Iterator<Item = u32> {
+fn places(text: &str, code: u16) -> impl Iterator<Item = u16> {
     let numbers = text.split("point!(").chain(text.split("at!(")).skip(1);
     numbers.filter_map(move |rest| {
         let (operation, place) = rest.split_once(')')?.0.split_once(", ")?;
-        let operation = u32::from_str_radix(operation.strip_prefix("0x")?, 16).ok()?;
+        let operation = u16::from_str_radix(operation.strip_prefix("0x")?, 16).ok()?;
         (operation == code).then(|| place.parse().ok()).flatten()
     })
 }
@@ -89,7 +89,7 @@ fn the_sweep_knows_every_point_of_the_sources() {
     for (operations, text) in [(&SECTIONS[..], sections), (&LEASED[..], leased)] {
         for operation in operations {
             let last = places(text, operation.code).max();
-            let listed = operation.inside.len() as u32;
+            let listed = operation.inside.len() as u16;
             assert_eq!(
                 last,
                 Some(listed),

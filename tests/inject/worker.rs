@@ -170,8 +170,8 @@ impl Ground<'_> {
             Kind::Leave => -1,
             _ => SPINS,
         };
-        let counts = || (control.aborted.load(Relaxed).into(), control.passed.load(Relaxed).into());
-        let before: (u64, u64) = counts();
+        let counts = || (control.aborted.load(Relaxed), control.passed.load(Relaxed));
+        let before = counts();
         let mut outcome = Outcome::default();
         let mut armed = false;
         let begin = Instant::now();
@@ -186,8 +186,9 @@ impl Ground<'_> {
                 armed = false;
                 outcome.held += 1;
             }
-            let now: (u64, u64) = counts();
-            (outcome.aborted, outcome.passed) = (now.0 - before.0, now.1 - before.1);
+            let now = counts();
+            outcome.aborted = now.0.wrapping_sub(before.0).into();
+            outcome.passed = now.1.wrapping_sub(before.1).into();
             let passes = if cell.aborts() { outcome.passed } else { 0 };
             if outcome.held - passes >= cell.quota.into() {
                 break;

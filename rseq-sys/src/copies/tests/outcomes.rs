@@ -196,7 +196,7 @@ fn an_abort_at_each_point_of_each_section_changes_nothing_but_the_time() {
         for operation in inject::COPIES {
             // One of the two windows of `add`.
             let other = if w.rows == ROWS[0] { "add, in rows" } else { "add" };
-            let places = if operation.name == other { 0 } else { operation.inside.len() as u32 };
+            let places = if operation.name == other { 0 } else { operation.inside.len() as u16 };
             for place in 1..=places {
                 let mut seen = false;
                 let held = (0..1000).any(|_| {
