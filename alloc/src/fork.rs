@@ -10,6 +10,10 @@
 //! A handler may fork at any point of a fork of its own thread. Between prepare and the end it
 //! finds FORKER to be itself, and leaves the locks to the fork that it interrupted; outside, it
 //! finds them free, held by its thread (then parent and child go on holding them), or another's.
+//!
+//! A library on top has its part of a fork within ours ([`Layer`]): it may wait for a lock of its own
+//! then, whose holders want none of the heap's. Around ours it would wait for page heaps with its
+//! lock taken, while who has a page heap waits for that lock in a handler.
 
 use crate::heap::{self, Heap};
 use crate::leases;
@@ -17,10 +21,11 @@ use crate::maintenance;
 use crate::os;
 use crate::page_heap::ForkHold;
 use crate::shard;
+use core::ptr::null_mut;
 use rseq_sys::area::thread_pointer;
 use rseq_sys::sync::{
-    AtomicU64, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
+    AtomicPtr, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
     compiler_fence,
 };
 
@@ -31,6 +36,31 @@ static DEPTH: AtomicUsize = AtomicUsize::new(0);
 /// Page heaps whose locks the fork in progress took, a bit each.
 static LOCKS: AtomicU64 = AtomicU64::new(0);
 
+/// What a library on top does at a fork: last before it, and first after it. No part of it
+/// allocates; each of them is called for forks by signal handlers amid another fork, too.
+#[derive(Debug)]
+pub struct Layer {
+    /// In the parent, before.
+    pub prepare: fn(),
+    /// In the parent, after.
+    pub parent: fn(),
+    /// In the child.
+    pub child: fn(),
+}
+
+static LAYER: AtomicPtr<Layer> = AtomicPtr::new(null_mut());
+
+/// From now on forks have this layer: of all callers the last one's. The heap is there already.
+pub fn set_layer(layer: &'static Layer) {
+    LAYER.store(core::ptr::from_ref(layer).cast_mut(), Release);
+}
+
+#[allow(unsafe_code)]
+fn layer() -> Option<&'static Layer> {
+    // SAFETY: null, or what `set_layer` was given.
+    unsafe { LAYER.load(Acquire).as_ref() }
+}
+
 /// Sees to it that forks leave a heap that works. Once, early: what registers later is prepared
 /// earlier, so that no handler of another library has to wait for us while we hold locks.
 pub fn register() {
@@ -38,6 +68,33 @@ pub fn register() {
 }
 
 extern "C" fn prepare() {
+    hold_heap();
+    if let Some(layer) = layer() {
+        (layer.prepare)();
+    }
+}
+
+extern "C" fn parent() {
+    if let Some(layer) = layer() {
+        (layer.parent)();
+    }
+    open_heap();
+}
+
+#[cold]
+extern "C" fn child() {
+    if let Some(layer) = layer() {
+        (layer.child)();
+    }
+    open_heap();
+    if let Some(heap) = heap::started() {
+        maintenance::forget_others();
+        shard::forget_busy(heap);
+    }
+    leases::forget_others();
+}
+
+fn hold_heap() {
     let Some(heap) = heap::started() else { return };
     let me = thread_pointer();
     if FORKER.load(Relaxed) == me {
@@ -88,7 +145,7 @@ fn open(heap: &Heap, taken: u64) {
     }
 }
 
-extern "C" fn parent() {
+fn open_heap() {
     let Some(heap) = heap::started() else { return };
     if FORKER.load(Relaxed) != thread_pointer() {
         return;
@@ -101,14 +158,4 @@ extern "C" fn parent() {
     compiler_fence(SeqCst);
     FORKER.store(0, Relaxed);
     open(heap, taken);
-}
-
-#[cold]
-extern "C" fn child() {
-    parent();
-    if let Some(heap) = heap::started() {
-        maintenance::forget_others();
-        shard::forget_busy(heap);
-    }
-    leases::forget_others();
 }

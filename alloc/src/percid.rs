@@ -140,9 +140,16 @@ pub fn settle() -> bool {
 /// Costs a broadcast interrupt, and under leases a wait for threads that were preempted inside.
 #[must_use]
 pub fn fence() -> bool {
+    fence_within(1000)
+}
+
+/// As [`fence`], for who would rather do without than wait for more than so many milliseconds for each
+/// thread.
+#[must_use]
+pub fn fence_within(milliseconds: u32) -> bool {
     match heap().map(|heap| heap.source) {
         Some(Source::Kernel | Source::Cpu) => shard::fence(),
-        Some(Source::Emulated) => fence_leases(),
+        Some(Source::Emulated) => fence_leases(milliseconds),
         Some(Source::None) => true,
         None => false,
     }
@@ -150,7 +157,7 @@ pub fn fence() -> bool {
 
 /// A barrier in all threads, and then each that was inside of an operation at that time has left it.
 /// A thread that comes to its first record after the barrier begins its operations after it.
-fn fence_leases() -> bool {
+fn fence_leases(naps: u32) -> bool {
     if Lease::current().is_some_and(|lease| lease.is_inside() && !is_ended(lease)) {
         return false;
     }
@@ -164,7 +171,7 @@ fn fence_leases() -> bool {
             record.lease.stop();
             is_known = false;
         }
-        is_known = is_known && has_left(record);
+        is_known = is_known && has_left(record, naps);
     }
     is_known
 }
@@ -174,26 +181,32 @@ fn is_ended(lease: &Lease) -> bool {
 }
 
 /// Waits until the thread of `record` is outside of the operation that it is inside of now, if it is.
-/// False when it takes too long.
-fn has_left(record: &Record) -> bool {
+/// False when it takes more than so many naps of a millisecond.
+fn has_left(record: &Record, naps: u32) -> bool {
     let (lease, owner) = (&record.lease, record.owner());
     let turn = lease.turn();
-    for round in 0..YIELDS + NAPS {
+    for round in 0..=YIELDS + naps {
         if !lease.is_inside() || lease.turn() != turn {
             atomic_fence(Acquire);
             return true;
         }
         // A thread of high priority yields to nobody below it.
-        if round < YIELDS { os::yield_now() } else { os::nap() }
+        if round < YIELDS {
+            os::yield_now();
+            continue;
+        }
+        // Of a thread that ended inside nothing comes any more.
+        let process = os::process_id();
+        if owner.process() == process && os::is_thread_gone(process, owner.thread()) {
+            return true;
+        }
+        os::nap();
     }
-    // Of a thread that ended inside nothing comes any more.
-    let process = os::process_id();
-    owner.process() == process && os::is_thread_gone(process, owner.thread())
+    false
 }
 
-/// How often who waits yields, and then naps for a millisecond.
+/// How often who waits yields before it naps.
 const YIELDS: u32 = 64;
-const NAPS: u32 = 1000;
 
 /// The copy of the calling thread now, if it has one. A hint, stale at once.
 #[must_use]

@@ -5,8 +5,8 @@
 //!                          ─────────────┬──────
 //!                                       └ free items of one group, this cid's alone
 //!
-//!  take   word ─► compare_store(as it was ► without the item)
-//!  give   word ─► compare_store(as it was ► with the item)
+//!  take   look ─► compare_store(as it was ► without the item)
+//!  give   look ─► compare_store(as it was ► with the item)
 //!
 //!  thief  words with items: compare-exchange, closed ─► fence ─► still closed? it is the thief's: 0
 //!                                                         │      not? a section that began before
@@ -27,6 +27,7 @@
 use crate::cids::{self, Shape};
 use crate::fork::{Fork, Locked};
 use crate::group::Group;
+use crate::here::settled_copy_number;
 use crate::populate::Populate;
 use crate::range::{Plan, Range};
 use cidalloc::os;
@@ -79,14 +80,12 @@ impl Control {
         Ok(Self { _range: range, cids, shape, word })
     }
 
-    /// The items of the current cid; `None` without one, or while they are being stolen.
+    /// The items of the cid that seems to be the current one; `None` without one, or while they are
+    /// being stolen.
     #[inline]
-    pub(crate) fn load(&self) -> Option<Group> {
-        // SAFETY: the word of copy 0 of our range.
-        match unsafe { cids::load(self.cids, self.shape.shift, self.word) } {
-            Outcome::Done(word) if word & CLOSED == 0 => Some(Group::of(word)),
-            _ => None,
-        }
+    pub(crate) fn look(&self) -> Option<Group> {
+        let word = self.at(settled_copy_number(self.cids)?).load(Relaxed);
+        (word & CLOSED == 0).then(|| Group::of(word))
     }
 
     /// Makes them others, if they are as they were, on whatever cid the thread has now.
@@ -115,8 +114,8 @@ impl Control {
         (0..self.shape.copies()).map(count).sum()
     }
 
-    /// Takes what all cids have, and hands it to `put`. How many items that were: none when the
-    /// kernel has no fence.
+    /// Takes what all cids have, and hands it to `put`. How many items that were: none when there
+    /// was no fence.
     pub(crate) fn steal(&self, _: &Locked, mut put: impl FnMut(Group)) -> usize {
         for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
             let open = word.load(Relaxed);
@@ -125,7 +124,9 @@ impl Control {
                 let _ = word.compare_exchange(open, open | CLOSED, SeqCst, Relaxed);
             }
         }
-        let is_fenced = percid::fence();
+        // A thread that was preempted inside a lease's operation is not worth it that all pools wait;
+        // it may itself be waiting for them, in a handler.
+        let is_fenced = percid::fence_within(4);
         let mut count = 0;
         for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
             let closed = word.load(Acquire);

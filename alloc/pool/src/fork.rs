@@ -1,7 +1,7 @@
 //! The one lock, for what is rare, and what `fork` has to do with pools.
 //!
 //! ```text
-//!  lock()  growth, stealing, trim, drop, registry        never: allocate, free that find an item
+//!  lock()  growth, stealing, trim, registry        never: allocate, free that find an item
 //!
 //!  prepare: the lock is mine, FORKS += 1      parent: open it
 //!     │     images are frozen from now on     child: GENERATION += 1, each pool does what it
@@ -10,6 +10,10 @@
 //!  waits for itself
 //! ```
 //!
+//! NOTHING-WITHIN: who has the lock allocates no memory, and calls nothing that is not ours: handlers
+//! that wait for it may be above any lock of any allocator, and a fork waits for it with those of the
+//! heap (`cidalloc::fork::Layer`).
+//!
 //! Outside of the lock a pool is consistent at every instant: an item is in one place, and moves by
 //! one store. What threads that the child does not have carried between two places is lost to the
 //! child: at most one group of 32 items for each of them.
@@ -17,15 +21,15 @@
 #![allow(unsafe_code)]
 
 use crate::registry;
-use crate::robust;
-use cidalloc::os::{self, SignalsBlocked};
+use cidalloc::fork::{Layer, set_layer};
+use cidalloc::os::SignalsBlocked;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicUsize,
+    AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use rseq_sys::area::thread_pointer;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What a child of `fork` finds of a pool that its parent made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,33 +58,73 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The lock, until this is dropped.
 #[must_use]
 pub(crate) struct Locked {
-    // In this order: handlers run again when the lock is open.
-    _open: Open,
-    _guard: MutexGuard<'static, ()>,
+    /// `None` if the thread had it before: amid a fork.
+    guard: Option<MutexGuard<'static, ()>>,
+    // Dropped last: handlers run again when the lock is open.
     _signals: SignalsBlocked,
 }
 
-struct Open;
-impl Drop for Open {
-    fn drop(&mut self) {
-        HOLDER.store(0, Relaxed);
-    }
+/// Waits for the lock. A thread has it already in other libraries' handlers of a fork, between ours:
+/// pools are at rest then.
+pub(crate) fn lock() -> Locked {
+    let signals = SignalsBlocked::new();
+    Locked { guard: wait(), _signals: signals }
 }
 
-/// Waits for the lock. Ends the process when the thread has it: an initialiser used a pool.
-pub(crate) fn lock() -> Locked {
-    if is_mine() {
-        robust::die(format_args!("a pool was used by the initialiser of a range"));
+fn wait() -> Option<MutexGuard<'static, ()>> {
+    if HOLDER.load(Relaxed) == thread_pointer() {
+        return None;
     }
-    let signals = SignalsBlocked::new();
-    // Poisoned by an initialiser that panicked: nothing was changed by then.
+    // Nothing panics with the lock (NOTHING-WITHIN).
     let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     HOLDER.store(thread_pointer(), Relaxed);
-    Locked { _open: Open, _guard: guard, _signals: signals }
+    Some(guard)
 }
 
-fn is_mine() -> bool {
-    HOLDER.load(Relaxed) == thread_pointer()
+/// Told of by [`Locked::notify`].
+static CHANGED: Condvar = Condvar::new();
+
+impl Locked {
+    fn open(&mut self) -> Option<MutexGuard<'static, ()>> {
+        let guard = self.guard.take()?;
+        HOLDER.store(0, Relaxed);
+        Some(guard)
+    }
+
+    /// Opens the lock until somebody notifies, or for no reason, and waits for it again. False at
+    /// once if it is to stay locked: amid a fork.
+    pub(crate) fn wait(&mut self) -> bool {
+        let Some(guard) = self.open() else { return false };
+        let guard = CHANGED.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        HOLDER.store(thread_pointer(), Relaxed);
+        self.guard = Some(guard);
+        true
+    }
+
+    /// Wakes who waits.
+    pub(crate) fn notify(&self) {
+        CHANGED.notify_all();
+    }
+
+    /// Calls `f` with the lock open, but amid a fork, and with signals blocked.
+    pub(crate) fn open_during<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        /// Waits for the lock again, also when `f` panics.
+        struct Again<'a>(&'a mut Locked);
+        impl Drop for Again<'_> {
+            fn drop(&mut self) {
+                self.0.guard = wait();
+            }
+        }
+        drop(self.open());
+        let _again = Again(self);
+        f()
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        drop(self.open());
+    }
 }
 
 /// Forks so far: a number that is another after each.
@@ -98,30 +142,35 @@ struct Held(UnsafeCell<Option<Locked>>);
 unsafe impl Sync for Held {}
 static HELD: Held = Held(UnsafeCell::new(None));
 
-/// Sees to it that forks find pools at rest. Once.
+/// Sees to it that forks find pools at rest, from the first pool on.
 pub(crate) fn register() {
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if !REGISTERED.swap(true, Relaxed) {
-        os::at_fork(prepare, parent, child);
-    }
+    set_layer(&Layer { prepare, parent, child });
 }
 
-extern "C" fn prepare() {
-    // An initialiser that forks has the lock already, and keeps it in both processes.
-    if !is_mine() {
-        let locked = lock();
+/// Forks by other libraries' handlers of a fork, amid it.
+static DEPTH: AtomicUsize = AtomicUsize::new(0);
+
+fn prepare() {
+    let locked = lock();
+    if locked.guard.is_some() {
         // SAFETY: the lock is held.
         unsafe { *HELD.0.get() = Some(locked) };
+    } else {
+        DEPTH.fetch_add(1, Relaxed);
     }
     FORKS.fetch_add(1, Release);
 }
 
-extern "C" fn parent() {
-    // SAFETY: the forking thread has the lock.
-    drop(unsafe { (*HELD.0.get()).take() });
+fn parent() {
+    if DEPTH.load(Relaxed) > 0 {
+        DEPTH.fetch_sub(1, Relaxed);
+    } else {
+        // SAFETY: the forking thread has the lock.
+        drop(unsafe { (*HELD.0.get()).take() });
+    }
 }
 
-extern "C" fn child() {
+fn child() {
     GENERATION.fetch_add(1, Relaxed);
     registry::each_locked(|pool| pool.after_fork());
     parent();

@@ -201,6 +201,10 @@ impl Items {
     }
 
     fn find(&self, base: usize) -> Option<usize> {
+        // The base of a vacant slot is null.
+        if base == 0 {
+            return None;
+        }
         let start = self.hash(base);
         for step in 0..=self.table_mask {
             match self.entry(start + step).load(Acquire) {
@@ -253,6 +257,8 @@ impl Items {
         self.used.fetch_max(slot + 1, Release);
         if self.per_range > mine.mask.count_ones() as usize {
             self.hint.store(first, Relaxed);
+            // As in `put`: who searches sees the bits, or this sees the flag.
+            fence(SeqCst);
             self.look_again();
         }
         mine
@@ -288,15 +294,30 @@ impl Items {
     pub(crate) fn take_out(&self, slot: usize) -> Range {
         let base = self.slot(slot).base.swap(core::ptr::null_mut(), AcqRel);
         let start = self.hash(base.addr());
-        let entry = (0..=self.table_mask)
-            .map(|step| self.entry(start + step))
-            .find(|entry| entry.load(Relaxed) == slot as u32 + 1);
-        if let Some(entry) = entry {
-            entry.store(TOMBSTONE, Release);
+        let at = (start..=start + self.table_mask)
+            .find(|&at| self.entry(at).load(Relaxed) == slot as u32 + 1);
+        if let Some(at) = at {
+            self.bury(at);
         }
         self.vacant_from.fetch_min(slot, Relaxed);
         // SAFETY: a slot with a base has a range, which nobody reads without an item, or the lock.
         unsafe { (*self.slot(slot).range.get()).assume_init_read() }
+    }
+
+    /// Takes an entry out of the table. With nothing behind it no search goes on through it, nor through
+    /// the tombstones before it: these entries are vacant again, last one first, so that a search that
+    /// is under way finds an end or a tombstone. Else a table that ranges come and go in would be full
+    /// of them, and each miss go through all of it.
+    fn bury(&self, at: usize) {
+        self.entry(at).store(TOMBSTONE, Release);
+        if self.entry(at + 1).load(Relaxed) != 0 {
+            return;
+        }
+        let mut at = at;
+        while self.entry(at).load(Relaxed) == TOMBSTONE {
+            self.entry(at).store(0, Release);
+            at = at.wrapping_sub(1);
+        }
     }
 
     /// The free items of some group that has any.
@@ -353,14 +374,18 @@ impl Items {
         let words = self.used() * self.words_per_range;
         let start = self.hint.load(Relaxed);
         for word in (start.min(words)..words).chain(0..start.min(words)) {
-            let bits = self.word(Kind::Free, word).load(Relaxed);
-            if bits != 0
-                && let Some(group) = take(word, bits)
-            {
-                if word != start {
-                    self.hint.store(word, Relaxed);
+            // Until there are none: who was slower for some of them may have the others.
+            loop {
+                let bits = self.word(Kind::Free, word).load(Relaxed);
+                if bits == 0 {
+                    break;
                 }
-                return Some(group);
+                if let Some(group) = take(word, bits) {
+                    if word != start {
+                        self.hint.store(word, Relaxed);
+                    }
+                    return Some(group);
+                }
             }
         }
         None

@@ -107,6 +107,20 @@ fn ranges_are_found_whichever_came_and_went_before() {
 }
 
 #[test]
+fn a_table_that_ranges_come_and_go_in_is_not_full_of_what_was() {
+    let items = items(64, 8);
+    // Kept, so that each is at another address.
+    let mut before = Vec::new();
+    for _ in 0..100 {
+        let (slot, _) = install(&items, 0);
+        before.extend(items.retire(slot));
+    }
+    install(&items, 0);
+    let entries = (0..=items.table_mask).map(|index| items.entry(index).load(Relaxed));
+    assert_eq!(entries.filter(|&entry| entry != 0).count(), 1);
+}
+
+#[test]
 fn items_without_numbers_are_refused() {
     let shape = Shape { nodes: 1, cids: 1, shift: SHIFT };
     assert!(Items::new(shape, 8, 1 << 20).is_none());

@@ -46,6 +46,7 @@ pub mod field;
 mod fork;
 pub mod free_list;
 mod group;
+mod growth;
 mod here;
 mod items;
 pub mod list;

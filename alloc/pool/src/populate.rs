@@ -17,9 +17,9 @@
 //! the kernel may have read the old image, while the copy still reads as the new one. So the image is
 //! written first, then page faults under way are waited for, and then each copy is compared.
 //!
-//! **Fork.** The file is the same one in parent and child. Where the child keeps the copies
-//! ([`Fork::Copied`]), neither may change it from then on: it is *frozen*, and items are initialised
-//! by writing to every copy. A child whose copies are wiped gets a file of its own.
+//! **Fork.** The file is the same one in parent and child: neither may change it from then on. It is
+//! *frozen*, and items are initialised by writing to every copy. A child whose copies are wiped gets a
+//! file of its own, with what was in that one.
 
 #![allow(unsafe_code)]
 
@@ -28,7 +28,7 @@ use crate::fork::{self, Fork};
 use core::ffi::CStr;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
@@ -89,8 +89,8 @@ pub(crate) struct Image {
     /// Of all nodes, one after the other.
     map: MmapRaw,
     shape: Shape,
-    /// Forks until then: after another one it is frozen.
-    forks: u32,
+    /// Forks until there was the file: after another one it is frozen.
+    forks: AtomicU32,
     fork: Fork,
 }
 
@@ -115,12 +115,12 @@ impl Image {
             let start = NonNull::new(map.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
             crate::range::advise(start, map.len(), libc::MADV_DONTFORK)?;
         }
-        Ok(Self { map, shape, forks: fork::forks(), fork })
+        Ok(Self { map, shape, forks: AtomicU32::new(fork::forks()), fork })
     }
 
     /// Whether another process might see what is written to it.
     fn is_frozen(&self) -> bool {
-        self.fork == Fork::Copied && self.forks != fork::forks()
+        self.fork != Fork::Unusable && self.forks.load(Relaxed) != fork::forks()
     }
 
     /// Fills the images of all nodes by what `fill` makes of one.
@@ -170,9 +170,17 @@ impl Image {
     }
 
     /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. No more than
-    /// system calls.
-    pub(crate) fn renew(&self, name: &CStr, shape: Shape, base: NonNull<u8>) -> io::Result<()> {
+    /// system calls. `mapped` is called between, when the file has no pages yet.
+    pub(crate) fn renew(
+        &self,
+        name: &CStr,
+        shape: Shape,
+        base: NonNull<u8>,
+        mapped: impl FnOnce(),
+    ) -> io::Result<()> {
         let file = new_file(name, shape)?;
+        map_copies(&file, shape, base)?;
+        mapped();
         let len = self.map.len();
         let mut written = 0;
         while written < len {
@@ -189,20 +197,25 @@ impl Image {
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         // SAFETY: over the image's own mapping.
         unsafe { map_fixed(self.map.as_mut_ptr(), len, flags, &file, 0) }?;
-        map_copies(&file, shape, base)
+        self.forks.store(fork::forks(), Relaxed);
+        Ok(())
     }
 }
 
 /// A file of memory, with room for the image of each node.
 fn new_file(name: &CStr, shape: Shape) -> io::Result<File> {
     // SAFETY: a text; the result is a new descriptor or none.
-    let file = unsafe {
-        let descriptor = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        File::from_raw_fd(descriptor)
+    let create = |flags| unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | flags) };
+    // Since Linux 6.3 a system may demand that such files are not executable (`vm.memfd_noexec`).
+    let descriptor = match create(libc::MFD_NOEXEC_SEAL) {
+        refused if refused < 0 => create(0),
+        descriptor => descriptor,
     };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and nobody else's.
+    let file = unsafe { File::from_raw_fd(descriptor) };
     file.set_len((shape.nodes << shape.shift) as u64)?;
     Ok(file)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  allocate   the current cid's group ── empty ─► a group from the free bits ── none ─► the lock:
 //!               one bit of it                      one for the caller, the            steal, or a
-//!               (two sections)                     others for the cid                 new range
+//!               (a look, a section)                 others for the cid                 new range
 //!
 //!  free       the current cid's group, if the item is of it, or it is empty; else the free bits
 //!
@@ -22,6 +22,7 @@ use crate::cids::Shape;
 use crate::control::{Change, Control};
 use crate::fork::{self, Fork, Locked};
 use crate::group::{GROUP, Group, Index};
+use crate::growth::Growth;
 use crate::items::{Items, NoItem};
 use crate::pool::{AllocateError, Item};
 use crate::populate::{Populate, RangeImage};
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) items: Items,
     pub(crate) control: Control,
     pub(crate) steals: AtomicUsize,
+    growth: Growth,
     /// Nodes of ranges that the kernel did not bind.
     pub(crate) unbound: AtomicUsize,
 }
@@ -105,6 +107,7 @@ impl Shared {
             items,
             control,
             steals: AtomicUsize::new(0),
+            growth: Growth::default(),
             unbound: AtomicUsize::new(0),
         });
         fork::register();
@@ -136,7 +139,7 @@ impl Shared {
             return Err(AllocateError::NotInChild);
         }
         for _ in 0..TRIES {
-            let Some(group) = self.control.load() else { break };
+            let Some(group) = self.control.look() else { break };
             if group.mask == 0 {
                 return self.refill(group, most);
             }
@@ -161,7 +164,7 @@ impl Shared {
 
     #[cold]
     fn take_slow(&self, most: u32) -> Result<Group, AllocateError> {
-        let locked = fork::lock();
+        let mut locked = fork::lock();
         loop {
             // Whoever had the lock before may have left something.
             if let Some(some) = self.items.take_some(most) {
@@ -169,8 +172,10 @@ impl Shared {
             }
             let vacant = self.items.vacant();
             let worth = if vacant.is_some() { self.items.per_range.div_ceil(4) } else { 1 };
-            if self.control.cached() >= worth && self.steal(&locked) > 0 {
-                continue;
+            if self.control.cached() >= worth
+                && let Some(some) = self.steal(&locked, most)
+            {
+                return Ok(some);
             }
             let Some(slot) = vacant else {
                 // Another search may have said so while it found something itself.
@@ -178,20 +183,44 @@ impl Shared {
                 let full = AllocateError::Full { ranges: self.items.ranges_max() };
                 return self.items.take_some(most).ok_or(full);
             };
-            let refused = |error: io::Error| AllocateError::Refused {
-                errno: error.raw_os_error().unwrap_or(libc::ENOMEM),
+            if self.growth.is_under_way(&locked) && locked.wait() {
+                continue;
+            }
+            let range = match self.growth.run(&mut locked, || self.new_range(slot)) {
+                Ok(range) => range,
+                Err(error) => {
+                    let refused = AllocateError::Refused {
+                        errno: error.raw_os_error().unwrap_or(libc::ENOMEM),
+                    };
+                    let found = self.items.take_some(most);
+                    return found.or_else(|| self.steal(&locked, most)).ok_or(refused);
+                }
             };
-            let range = self.new_range(slot).map_err(refused)?;
-            // SAFETY: the slot is vacant, and the lock held.
-            return Ok(unsafe { self.items.install(slot, range, most) });
+            // The same slot, unless somebody did not wait who could not: amid a fork.
+            if let Some(slot) = self.items.vacant() {
+                // SAFETY: the slot is vacant, and the lock held.
+                return Ok(unsafe { self.items.install(slot, range, most) });
+            }
         }
     }
 
-    fn steal(&self, locked: &Locked) -> usize {
+    /// Takes what cids have: up to `most` for the caller, the others for everybody.
+    fn steal(&self, locked: &Locked, most: u32) -> Option<Group> {
         self.steals.fetch_add(1, Relaxed);
+        let mut mine = None;
         self.control.steal(locked, |group| {
-            self.items.put(group);
-        })
+            let (some, rest) = match mine {
+                None => group.split(most),
+                Some(_) => (Group { mask: 0, ..group }, group),
+            };
+            if some.mask != 0 {
+                mine = Some(some);
+            }
+            if rest.mask != 0 {
+                self.items.put(rest);
+            }
+        });
+        mine
     }
 
     fn new_range(&self, slot: usize) -> io::Result<Range> {
@@ -214,7 +243,7 @@ impl Shared {
     /// Gives items back, of which the pool knows that they were allocated.
     pub(crate) fn give(&self, group: Group) -> Result<(), FreeError> {
         for _ in 0..TRIES {
-            let Some(now) = self.control.load() else { break };
+            let Some(now) = self.control.look() else { break };
             let fits = now.number == group.number;
             if fits && now.mask & group.mask != 0 {
                 return Err(FreeError::DoubleFree);
@@ -313,14 +342,23 @@ impl Shared {
         if !self.is_usable() {
             return 0;
         }
-        let retired: Vec<Range> = {
-            let locked = fork::lock();
-            self.steal(&locked);
-            (0..self.items.used()).filter_map(|slot| self.items.retire(slot)).collect()
-        };
-        let count = retired.len();
-        retired.into_iter().for_each(Self::retire);
-        count
+        let _ = self.steal(&fork::lock(), 0);
+        let mut slots = 0..self.items.used();
+        let mut count = 0;
+        loop {
+            // As many as there is room for: no memory is allocated with the lock.
+            let retired: [Option<Range>; 8] = {
+                let _locked = fork::lock();
+                core::array::from_fn(|_| slots.find_map(|slot| self.items.retire(slot)))
+            };
+            if retired[0].is_none() {
+                return count;
+            }
+            for range in retired.into_iter().flatten() {
+                Self::retire(range);
+                count += 1;
+            }
+        }
     }
 }
 

@@ -126,7 +126,10 @@ impl Current {
                 return None;
             }
             let (row, id) = crate::area::ids_at(self.ids);
-            Some(self.rows.add(row as usize).read() as usize + id as usize)
+            if self.several.is_null() {
+                return Some(id as usize);
+            }
+            Some(self.several.add(row as usize).read() as usize + id as usize)
         }
     }
 }
