@@ -73,40 +73,72 @@ impl Shape {
 const ADDRESS_BITS: u32 = 47;
 
 macro_rules! operations {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty, $without:expr;)*) => {$(
-        #[doc = concat!("[`copies::", stringify!($name), "`], by whatever the process's cids are.")]
-        ///
-        /// # Safety
-        /// As there, with addresses of copy 0 of a range of `1 << shift` bytes per copy.
-        #[inline(always)]
-        #[allow(clippy::too_many_arguments, reason = "the operation's")]
-        pub unsafe fn $name(
-            cids: &Cids,
-            shift: u32,
-            $($argument: $type),*
-        ) -> $result {
-            let once = || match cids.source {
-                // SAFETY: the process's own cids; by the caller's promise.
-                Source::Kernel | Source::Cpu => unsafe {
-                    copies::$name(&cids.current, shift, $($argument),*)
-                },
-                Source::Emulated => match Lease::current() {
-                    // SAFETY: the calling thread's lease (LEASE-HOLDER); by the caller's promise.
-                    Some(lease) => unsafe {
-                        leased::$name(lease, &cids.current, shift, $($argument),*)
-                    },
-                    None => $without,
-                },
-                Source::None => $without,
-            };
-            let result = once();
-            if result != $without {
-                return result;
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty, $without:expr;)*) => {
+        $(
+            #[doc = concat!("[`copies::", stringify!($name), "`], by whatever the process's cids are.")]
+            ///
+            /// # Safety
+            /// As there, with addresses of copy 0 of a range of `1 << shift` bytes per copy.
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "the operation's")]
+            pub unsafe fn $name(cids: &Cids, shift: u32, $($argument: $type),*) -> $result {
+                // SAFETY: by the caller's promise.
+                let result = unsafe { once::$name(cids, shift, $($argument),*) };
+                if result != $without {
+                    return result;
+                }
+                // SAFETY: by the caller's promise.
+                unsafe { settled::$name(cids, shift, $($argument),*) }
             }
-            core::hint::cold_path();
-            if percid::settle() { once() } else { result }
+        )*
+
+        /// One try.
+        mod once {
+            use super::*;
+            $(
+                #[inline(always)]
+                #[allow(clippy::too_many_arguments, reason = "the operation's")]
+                pub(super) unsafe fn $name(
+                    cids: &Cids,
+                    shift: u32,
+                    $($argument: $type),*
+                ) -> $result {
+                    match cids.source {
+                        // SAFETY: the process's own cids; by the caller's promise.
+                        Source::Kernel | Source::Cpu => unsafe {
+                            copies::$name(&cids.current, shift, $($argument),*)
+                        },
+                        Source::Emulated => match Lease::current() {
+                            // SAFETY: the thread's lease (LEASE-HOLDER); by the caller's promise.
+                            Some(lease) => unsafe {
+                                leased::$name(lease, &cids.current, shift, $($argument),*)
+                            },
+                            None => $without,
+                        },
+                        Source::None => $without,
+                    }
+                }
+            )*
         }
-    )*};
+
+        /// The second one, of threads that had no cid. Apart, or arguments would go through memory.
+        mod settled {
+            use super::*;
+            $(
+                #[cold]
+                #[inline(never)]
+                #[allow(clippy::too_many_arguments, reason = "the operation's")]
+                pub(super) unsafe fn $name(
+                    cids: &Cids,
+                    shift: u32,
+                    $($argument: $type),*
+                ) -> $result {
+                    // SAFETY: by the caller's promise.
+                    if percid::settle() { unsafe { once::$name(cids, shift, $($argument),*) } } else { $without }
+                }
+            )*
+        }
+    };
 }
 
 operations! {

@@ -25,11 +25,11 @@ impl Group {
     }
     /// Up to `most` of them, and the others.
     pub(crate) fn split(self, most: u32) -> (Self, Self) {
-        if most >= self.mask.count_ones() {
-            return (self, Self { mask: 0, ..self });
-        }
         let mut rest = self.mask;
         for _ in 0..most {
+            if rest == 0 {
+                break;
+            }
             rest &= rest - 1;
         }
         (Self { mask: self.mask & !rest, ..self }, Self { mask: rest, ..self })
@@ -37,6 +37,10 @@ impl Group {
     /// Its bits in the word of 64 that it is half of.
     pub(crate) fn wide(self) -> u64 {
         u64::from(self.mask) << (GROUP as u32 * (self.number & 1))
+    }
+    /// The first of them, of which there is one.
+    pub(crate) fn first(self) -> Index {
+        Index(self.number * GROUP as u32 + self.mask.trailing_zeros())
     }
     pub(crate) fn iter(self) -> impl Iterator<Item = Index> {
         let mut mask = self.mask;

@@ -34,12 +34,15 @@ pub(crate) fn copy_number(cids: &Cids) -> Option<usize> {
 }
 
 /// As [`copy_number`], for which the thread registers its area or acquires a lease if need be.
-#[inline]
+#[inline(always)]
 pub(crate) fn settled_copy_number(cids: &Cids) -> Option<usize> {
-    copy_number(cids).or_else(|| {
-        core::hint::cold_path();
-        if cidalloc::percid::settle() { copy_number(cids) } else { None }
-    })
+    copy_number(cids).or_else(|| settle(cids))
+}
+
+#[cold]
+#[inline(never)]
+fn settle(cids: &Cids) -> Option<usize> {
+    if cidalloc::percid::settle() { copy_number(cids) } else { None }
 }
 
 /// Copy `number` of the word at `address`, in copy 0.

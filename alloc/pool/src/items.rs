@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  slots   ┌ base, range ┬ base, range ┬ …        one for each range that there may be
-//!  table   hash of a base → its slot               open addressing; written under the lock
+//!  table   base, slot + 1 in a word                open addressing by a hash of the base; written
+//!                                                  under the lock
 //!  free    ┌── 64 bits ──┬─────────────┬ …         a bit for each item, all ranges in one line:
 //!          └ group ┴ group ┘                       half a word is a group, numbered from 0
 //!  recycled, live                                  a bit each: was free before; is allocated
@@ -24,7 +25,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     fence,
 };
@@ -41,7 +42,7 @@ struct Slot {
 pub(crate) struct Items {
     _map: MmapRaw,
     slots: *const Slot,
-    table: *const AtomicU32,
+    table: *const AtomicU64,
     table_mask: usize,
     bits: *const AtomicU64,
     ranges_max: usize,
@@ -59,6 +60,8 @@ pub(crate) struct Items {
     /// Items per range.
     pub(crate) per_range: usize,
     words_per_range: usize,
+    /// Of the bits of one kind.
+    words: usize,
     /// 2⁶⁴ / len, rounded up: a multiplication instead of a division in each free.
     reciprocal: u64,
 }
@@ -68,8 +71,26 @@ unsafe impl Send for Items {}
 // SAFETY: as above.
 unsafe impl Sync for Items {}
 
-/// An entry of the table whose range was given back.
-const TOMBSTONE: u32 = u32::MAX;
+/// An entry of the table whose range was given back: of a slot that there cannot be.
+const TOMBSTONE: u64 = u64::MAX;
+/// Bits of a table's entry for the slot, below those of the base's address that are not always 0.
+const SLOT_BITS: u32 = 28;
+const ADDRESS_BITS: u32 = 48;
+const LEAST_STRIDE_BITS: u32 = 12;
+const _: () = assert!(ADDRESS_BITS - LEAST_STRIDE_BITS + SLOT_BITS == u64::BITS);
+
+/// The entry of the range that begins at `base`.
+fn entry_of(base: usize, slot: usize) -> u64 {
+    (base as u64) << (SLOT_BITS - LEAST_STRIDE_BITS) | (slot as u64 + 1)
+}
+
+/// The slot in an entry, if the range in it begins at `base`.
+#[inline]
+fn slot_in(entry: u64, base: usize) -> Option<usize> {
+    let rest = entry ^ (base as u64) << (SLOT_BITS - LEAST_STRIDE_BITS);
+    let is_slot = (1..TOMBSTONE & ((1 << SLOT_BITS) - 1)).contains(&rest);
+    (is_slot && base >> ADDRESS_BITS == 0).then(|| rest as usize - 1)
+}
 
 /// Which of the three bits of an item.
 #[derive(Clone, Copy)]
@@ -100,7 +121,7 @@ impl Items {
         let slots_bytes = ranges_max * size_of::<Slot>();
         let bits_bytes = words * 3 * 8;
         let map = MmapOptions::new()
-            .len(slots_bytes + bits_bytes + table_len * 4)
+            .len(slots_bytes + bits_bytes + table_len * 8)
             .no_reserve_swap()
             .map_anon();
         let map = match map {
@@ -123,6 +144,7 @@ impl Items {
             len,
             per_range,
             words_per_range,
+            words,
             reciprocal: (u64::MAX / len as u64).wrapping_add(1),
         }))
     }
@@ -133,12 +155,11 @@ impl Items {
         unsafe { &*self.slots.add(slot) }
     }
     fn word(&self, kind: Kind, word: usize) -> &AtomicU64 {
-        let words = self.words_per_range * self.ranges_max;
-        debug_assert!(word < words);
+        debug_assert!(word < self.words);
         // SAFETY: within the mapping.
-        unsafe { &*self.bits.add(kind as usize * words + word) }
+        unsafe { &*self.bits.add(kind as usize * self.words + word) }
     }
-    fn entry(&self, index: usize) -> &AtomicU32 {
+    fn entry(&self, index: usize) -> &AtomicU64 {
         // SAFETY: within the mapping.
         unsafe { &*self.table.add(index & self.table_mask) }
     }
@@ -188,6 +209,7 @@ impl Items {
     }
 
     /// The item at `address` in copy 0.
+    #[inline]
     pub(crate) fn locate(&self, address: usize) -> Result<Index, NoItem> {
         let base = address & !(self.shape.stride() - 1);
         let slot = self.find(base).ok_or(NoItem::Foreign)?;
@@ -200,25 +222,18 @@ impl Items {
         Ok(Index((slot * self.words_per_range * 64) as u32 + index as u32))
     }
 
+    #[inline]
     fn find(&self, base: usize) -> Option<usize> {
-        // The base of a vacant slot is null.
-        if base == 0 {
-            return None;
-        }
         let start = self.hash(base);
-        for step in 0..=self.table_mask {
-            match self.entry(start + step).load(Acquire) {
-                0 => return None,
-                TOMBSTONE => {}
-                entry => {
-                    let slot = entry as usize - 1;
-                    if self.slot(slot).base.load(Acquire).addr() == base {
-                        return Some(slot);
-                    }
-                }
-            }
-        }
-        None
+        slot_in(self.entry(start).load(Acquire), base).or_else(|| self.find_behind(start, base))
+    }
+
+    #[cold]
+    fn find_behind(&self, start: usize, base: usize) -> Option<usize> {
+        (start..=start + self.table_mask)
+            .map(|index| self.entry(index).load(Acquire))
+            .take_while(|&entry| entry != 0)
+            .find_map(|entry| slot_in(entry, base))
     }
 
     /// The first slot without a range. Under the lock.
@@ -244,7 +259,7 @@ impl Items {
             .map(|step| self.entry(start + step))
             .find(|entry| matches!(entry.load(Relaxed), 0 | TOMBSTONE));
         if let Some(entry) = entry {
-            entry.store(slot as u32 + 1, Release);
+            entry.store(entry_of(base.as_ptr().addr(), slot), Release);
         }
         let first = slot * self.words_per_range;
         let number = 2 * first as u32;
@@ -295,7 +310,7 @@ impl Items {
         let base = self.slot(slot).base.swap(core::ptr::null_mut(), AcqRel);
         let start = self.hash(base.addr());
         let at = (start..=start + self.table_mask)
-            .find(|&at| self.entry(at).load(Relaxed) == slot as u32 + 1);
+            .find(|&at| self.entry(at).load(Relaxed) == entry_of(base.addr(), slot));
         if let Some(at) = at {
             self.bury(at);
         }

@@ -124,6 +124,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`AllocateError`].
+    #[inline]
     pub fn allocate(&self) -> Result<Item, AllocateError> {
         let item = self.0.allocate()?;
         // SAFETY: just allocated.
@@ -180,6 +181,7 @@ impl Pool {
     /// # Safety
     /// The item is of this pool and was not freed since it was allocated, and nobody uses it any
     /// more. (A robust pool sees the first two by itself.)
+    #[inline]
     pub unsafe fn free(&self, item: Item) {
         // SAFETY: by the caller's promise.
         if let Err(why) = unsafe { self.try_free(item) } {
@@ -194,6 +196,7 @@ impl Pool {
     ///
     /// # Safety
     /// As [`Self::free`].
+    #[inline]
     pub unsafe fn try_free(&self, item: Item) -> Result<(), FreeError> {
         let index = self.0.locate(item)?;
         self.0.take_back(index)?;

@@ -21,7 +21,7 @@ use crate::builder::{BuildError, Builder, Initialiser, Numa};
 use crate::cids::Shape;
 use crate::control::{Change, Control};
 use crate::fork::{self, Fork, Locked};
-use crate::group::{GROUP, Group, Index};
+use crate::group::{Group, Index};
 use crate::growth::Growth;
 use crate::items::{Items, NoItem};
 use crate::pool::{AllocateError, Item};
@@ -133,6 +133,17 @@ impl Shared {
         }
     }
 
+    /// An item of the current cid's own; `None` if it has none, or the thread was interrupted.
+    #[inline(always)]
+    fn take_own(&self) -> Option<Index> {
+        let group = self.control.look().filter(|group| group.mask != 0 && self.is_usable())?;
+        let rest = Group { mask: group.mask & (group.mask - 1), ..group };
+        match self.control.change(group, rest) {
+            Change::Made => Some(group.first()),
+            Change::Missed | Change::NoCid => None,
+        }
+    }
+
     /// Up to `most` items of one group, now the caller's.
     pub(crate) fn take(&self, most: u32) -> Result<Group, AllocateError> {
         if !self.is_usable() {
@@ -241,6 +252,7 @@ impl Shared {
     }
 
     /// Gives items back, of which the pool knows that they were allocated.
+    #[inline]
     pub(crate) fn give(&self, group: Group) -> Result<(), FreeError> {
         for _ in 0..TRIES {
             let Some(now) = self.control.look() else { break };
@@ -262,15 +274,22 @@ impl Shared {
     }
 
     /// The items are somebody's from now on.
+    #[inline]
     pub(crate) fn hand_out(&self, group: Group) {
         if self.is_robust {
-            for item in group.iter().filter(|&item| self.items.is_recycled(item)) {
-                self.check_poison(item);
-            }
-            self.items.set_live(group);
+            self.hand_out_checked(group);
         }
     }
 
+    #[cold]
+    fn hand_out_checked(&self, group: Group) {
+        for item in group.iter().filter(|&item| self.items.is_recycled(item)) {
+            self.check_poison(item);
+        }
+        self.items.set_live(group);
+    }
+
+    #[inline]
     pub(crate) fn locate(&self, item: Item) -> Result<Index, FreeError> {
         if !self.is_usable() {
             return Err(FreeError::NotInChild);
@@ -282,14 +301,21 @@ impl Shared {
     }
 
     /// What comes before an item is free.
+    #[inline]
     pub(crate) fn take_back(&self, item: Index) -> Result<(), FreeError> {
         if self.is_robust {
-            if !self.items.clear_live(item) {
-                return Err(FreeError::DoubleFree);
-            }
-            self.poison(item);
+            self.take_back_checked(item)?;
         }
         self.items.set_recycled(Group::one(item));
+        Ok(())
+    }
+
+    #[cold]
+    fn take_back_checked(&self, item: Index) -> Result<(), FreeError> {
+        if !self.items.clear_live(item) {
+            return Err(FreeError::DoubleFree);
+        }
+        self.poison(item);
         Ok(())
     }
 
@@ -300,10 +326,14 @@ impl Shared {
         Item(unsafe { self.items.address(item) })
     }
 
+    #[inline]
     pub(crate) fn allocate(&self) -> Result<Index, AllocateError> {
-        let group = self.take(1)?;
-        self.hand_out(group);
-        Ok(Index(group.number * GROUP as u32 + group.mask.trailing_zeros()))
+        let item = match self.take_own() {
+            Some(item) => item,
+            None => self.take(1)?.first(),
+        };
+        self.hand_out(Group::one(item));
+        Ok(item)
     }
 
     pub(crate) fn allocate_as(&self, value: &[u8]) -> Result<Item, AllocateError> {
