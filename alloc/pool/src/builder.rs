@@ -206,7 +206,8 @@ impl Builder {
         self
     }
     /// Is called for each new range with its image, which is zero before. For [`Populate::Image`].
-    /// It must not use any pool.
+    /// Signals are blocked meanwhile, and threads that need a range of this pool wait. It may allocate,
+    /// and use other pools; it must not allocate from this one, which ends the process, nor fork.
     pub fn initialise(
         mut self,
         initialise: impl Fn(&mut RangeImage<'_>) + Send + Sync + 'static,
