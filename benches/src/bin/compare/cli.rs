@@ -71,7 +71,7 @@ pub(crate) struct Options {
     /// How often each run is made; 3, or 1 with --quick
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
-    /// Times the usual amount of work; 1, or 0.125 with --quick
+    /// Times the usual amount of work; 1, or 0.1 with --quick
     #[arg(long)]
     pub(crate) scale: Option<f64>,
     /// Where to write results.json, results.csv, report.html and plots; default: target/compare
@@ -103,7 +103,7 @@ impl Options {
     }
 
     pub(crate) fn scale(&self) -> Result<f64, String> {
-        match self.scale.unwrap_or(if self.quick { 0.125 } else { 1.0 }) {
+        match self.scale.unwrap_or(if self.quick { 0.1 } else { 1.0 }) {
             scale if scale > 0.0 && scale <= 1000.0 => Ok(scale),
             scale => Err(format!("--scale {scale}: want a number above 0 and up to 1000")),
         }
