@@ -29,6 +29,7 @@ use crate::field::WORD;
 use crate::here::{settled_copy_number, word_of};
 
 use crate::pool::Pool;
+use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::with_exposed_provenance_mut;
@@ -72,12 +73,35 @@ mod depot;
 /// let shared = FreeList::<std::rc::Rc<u64>>::new(&pool, 4).unwrap();
 /// std::thread::scope(|scope| { scope.spawn(|| shared.pop()); }); // error: not `Sync`
 /// ```
+///
+/// What is borrowed goes into no list that may outlive it, neither by [`Self::push`] nor when what was
+/// [taken](Self::take) goes back:
+///
+/// ```compile_fail
+/// # use cidpool::{FreeList, Pool};
+/// # let pool = Pool::builder(256).build().unwrap();
+/// fn put<'a>(texts: &FreeList<&'a str>, text: &'a str) {
+///     let _ = texts.push(Box::new(text));
+/// }
+/// let texts = FreeList::<&'static str>::new(&pool, 4).unwrap();
+/// let brief = String::from("brief");
+/// put(&texts, &brief); // error: `brief` does not live long enough
+/// ```
+/// ```compile_fail
+/// # use cidpool::{FreeList, Pool, Taken};
+/// # let pool = Pool::builder(256).build().unwrap();
+/// let texts = FreeList::<&'static str>::new(&pool, 4).unwrap();
+/// let brief = String::from("brief");
+/// let mut taken: Taken<'_, &str> = texts.take(|| "for ever");
+/// *taken = &brief; // error: `brief` does not live long enough
+/// ```
 #[derive(Debug)]
 pub struct FreeList<T> {
     stacks: Block,
     capacity: usize,
     depot: Depot,
-    objects: PhantomData<Box<T>>,
+    /// As a cell has them: a list of what lives long takes nothing that lives shorter.
+    objects: PhantomData<UnsafeCell<Box<T>>>,
 }
 
 // SAFETY: a shared list gives and takes whole boxes.
