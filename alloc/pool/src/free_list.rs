@@ -21,7 +21,8 @@
 //! is touched by what keeps it, and nothing allocates, so pushes and pops are for signal handlers too
 //! (what a miss then allocates, or a refused push frees, is the caller's).
 //!
-//! Without a cid for the moment both go to the depot, one at a time.
+//! Without a cid for the moment both go to the depot, one at a time. In a child of `fork` whose
+//! copies are wiped, or that has not the pool, what was on stacks is lost.
 
 use crate::block::{Block, NewError};
 use crate::cids;
@@ -288,7 +289,8 @@ impl<T> FreeList<T> {
         self.len() == 0
     }
 
-    /// Takes all objects out, while nobody else has the list.
+    /// Takes all objects out, while nobody else has the list. In a child of `fork` that has not the pool
+    /// ([`Fork::Unusable`](crate::Fork)) only those that were between cids.
     pub fn drain(&mut self) -> Vec<Box<T>> {
         let mut addresses = Vec::new();
         for (_, words) in self.stacks.quiescent() {
@@ -327,7 +329,7 @@ unsafe fn from_address<T>(address: u64) -> Box<T> {
 }
 
 /// An object of a [`FreeList`], which goes there when this is dropped; or is freed, if there is no
-/// room.
+/// room, or no list: in a child of `fork` that has not its pool.
 #[derive(Debug)]
 pub struct Taken<'a, T> {
     list: &'a FreeList<T>,
@@ -349,7 +351,12 @@ impl<T> DerefMut for Taken<'_, T> {
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            drop(self.list.push(object));
+            let refused = if self.list.stacks.is_usable() {
+                self.list.push(object).err()
+            } else {
+                Some(object)
+            };
+            drop(refused);
         }
     }
 }

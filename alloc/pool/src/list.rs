@@ -202,7 +202,8 @@ impl<T> List<T> {
         }
     }
 
-    /// Takes all nodes of all lists, while nobody else has them.
+    /// Takes all nodes of all lists, while nobody else has them. None in a child of `fork` that has
+    /// not the pool ([`Fork::Unusable`](crate::Fork)).
     pub fn drain(&mut self) -> Nodes<T> {
         let heads = self.head.quiescent().map(|(_, words)| &mut words[0]);
         // What is 0 is left alone: memory that was never written to.

@@ -126,6 +126,7 @@ impl Shared {
         self.populate
     }
     /// Whether this process may use the items.
+    #[inline]
     pub(crate) fn is_usable(&self) -> bool {
         self.fork == Fork::Copied || self.generation == fork::generation() || {
             core::hint::cold_path();

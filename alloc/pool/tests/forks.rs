@@ -2,7 +2,10 @@
 
 mod support;
 
-use cidpool::{AllocateError, Fork, FreeError, Item, Pool, Populate};
+use cidpool::{
+    AllocateError, Cache, Fork, FreeError, FreeList, Item, List, Node, PerCid, Pool, Populate, Ring,
+    Snapshot, WhenFull, field,
+};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::collections::HashSet;
 use support::{in_child, signal_in_child, word};
@@ -164,6 +167,96 @@ fn a_child_may_drop_what_it_cannot_use() {
     });
     let pool = unusable.unwrap();
     free(&pool, item);
+}
+
+/// One structure of each kind, with something in it.
+struct Structures {
+    boxes: FreeList<u64>,
+    nodes: List<u64>,
+    ring: Ring,
+    cache: Cache<u64, u64>,
+    value: PerCid<u64>,
+}
+
+impl Structures {
+    fn new(fork: Fork) -> Self {
+        let pool = |item_len: usize| Pool::builder(item_len).fork(fork).build().unwrap();
+        let made = Self {
+            boxes: FreeList::new(&pool(64), 4).unwrap(),
+            nodes: List::new(&pool(8)).unwrap(),
+            ring: Ring::new(&pool(Ring::item_len(4096)), WhenFull::Overwrite).unwrap(),
+            cache: Cache::new(&pool(4096)).unwrap(),
+            value: PerCid::new(&pool(8)).unwrap(),
+        };
+        made.use_all();
+        made
+    }
+
+    fn use_all(&self) {
+        // More than a stack has room for: some go to the depot.
+        (0..20).for_each(|i| drop(self.boxes.push(Box::new(i))));
+        (0..3).for_each(|i| self.nodes.push(Node::new(i)).unwrap());
+        self.ring.append(b"record").unwrap();
+        self.cache.insert(1, 2);
+        self.value.word(field!(u64)).add(3).unwrap();
+    }
+
+    fn records(&self) -> usize {
+        let mut snapshot = Snapshot::new(&self.ring);
+        self.ring.snapshot(&mut snapshot);
+        snapshot.records().count()
+    }
+}
+
+#[test]
+fn a_child_may_drop_structures_that_it_cannot_use() {
+    let structures = Structures::new(Fork::Unusable);
+    let boxes = structures.boxes.len();
+    let mut taken = Some(structures.boxes.take(|| 0));
+    in_child(|| {
+        drop(taken.take());
+        true
+    });
+    drop(taken);
+    let mut structures = Some(structures);
+    in_child(|| {
+        let mut inherited = structures.take().unwrap();
+        let nodes = inherited.nodes.drain().count();
+        let values = inherited.value.quiescent().count();
+        let found = inherited.boxes.drain().len();
+        drop(inherited);
+        nodes == 0 && values == 0 && found < boxes
+    });
+    let mut structures = structures.unwrap();
+    assert_eq!(structures.boxes.drain().len(), boxes, "what was taken went back");
+    assert_eq!(structures.nodes.drain().count(), 3);
+    assert_eq!((structures.records(), structures.value.sum(field!(u64))), (1, 3));
+}
+
+#[test]
+fn structures_of_a_wiped_pool_begin_anew_in_the_child() {
+    let structures = Structures::new(Fork::Wiped);
+    let boxes = structures.boxes.len();
+    let mut structures = Some(structures);
+    in_child(|| {
+        let mut inherited = structures.take().unwrap();
+        let is_wiped = inherited.nodes.drain().count() == 0
+            && inherited.records() == 0
+            && inherited.cache.get(1).is_none()
+            && inherited.value.sum(field!(u64)) == 0
+            // What was between cids is still there.
+            && inherited.boxes.drain().len() < boxes;
+        inherited.use_all();
+        let is_used = inherited.nodes.drain().count() == 3
+            && inherited.records() == 1
+            && inherited.value.sum(field!(u64)) == 3
+            && !inherited.boxes.drain().is_empty();
+        drop(inherited);
+        is_wiped && is_used
+    });
+    let mut structures = structures.unwrap();
+    assert_eq!(structures.boxes.drain().len(), boxes);
+    assert_eq!((structures.nodes.drain().count(), structures.records()), (3, 1));
 }
 
 #[test]
