@@ -28,8 +28,9 @@
 //! ```
 //!
 //! Allocating and freeing items takes no lock and no atomic as long as the thread's cid has some to
-//! hand out. It works from any thread, with any global allocator, and, but for the addition of a
-//! range with an initialiser, in signal handlers.
+//! hand out. It works from any thread, with any global allocator, and in signal handlers, as long as
+//! there are free items: where there are none it may wait for another thread, that makes a range, or
+//! forks, and that itself waits for the `malloc` which the handler interrupted.
 
 #![deny(unsafe_code)]
 
