@@ -229,10 +229,13 @@ impl Ring {
             let index = head.position() as usize & self.mask;
             let left = self.words() - index;
             let needed = if left < words { left + words } else { words };
-            if self.when_full == WhenFull::DropNewest
-                && head.since(copy[TAIL].load(Acquire)) as usize + needed > self.words()
-            {
-                return Err(self.drop_newest());
+            if self.when_full == WhenFull::DropNewest {
+                // Of a head that is not the copy's any more it cannot be known.
+                let tail = copy[TAIL].load(Acquire);
+                let Some(unread) = head.unread(tail, self.words()) else { continue };
+                if unread + needed > self.words() {
+                    return Err(self.drop_newest());
+                }
             }
             let next = match head.position() {
                 0 => 0,
