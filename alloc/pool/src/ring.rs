@@ -46,7 +46,7 @@ use crate::pool::Pool;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
 use record::{Head, RECORD_WORDS_MAX, Trailer};
@@ -146,7 +146,8 @@ pub struct Ring {
     tickets: AtomicU64,
     /// Records of threads without a cid.
     without: AtomicU64,
-    is_read: AtomicBool,
+    /// Whose the reader is, by the process: see `reader`.
+    read_by: AtomicU32,
 }
 
 #[allow(unsafe_code)]
@@ -187,7 +188,7 @@ impl Ring {
             stamp,
             tickets: AtomicU64::new(0),
             without: AtomicU64::new(0),
-            is_read: AtomicBool::new(false),
+            read_by: AtomicU32::new(reader::NOBODY),
         })
     }
 
@@ -320,9 +321,12 @@ impl Ring {
     }
 
     /// The ring's reader, unless there is one already. Allocates.
+    ///
+    /// In a child of `fork` there is none at first. One that the forking thread had becomes the child's
+    /// with its first drain; if another one came before, it gets nothing any more.
     #[must_use]
     pub fn reader(&self) -> Option<Reader<'_>> {
-        (!self.is_read.swap(true, Acquire)).then(|| Reader::new(self))
+        Reader::new(self)
     }
 
     /// Copies all records that are there now into `snapshot`, and leaves them where they are. Those
