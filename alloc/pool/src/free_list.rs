@@ -40,6 +40,9 @@ use rseq_sys::copies::Outcome;
 
 mod depot;
 
+/// Objects that one section moves from a batch to a stack: a microsecond.
+const MOVED_MAX: usize = 512;
+
 /// A bounded pool of boxed objects. See the [module](self).
 ///
 /// ```
@@ -207,7 +210,7 @@ impl<T> FreeList<T> {
         self.deposit(address)
     }
 
-    /// Takes a batch out of the depot: its last address for the caller, and the others for the stack.
+    /// Takes a batch out of the depot: its last address for the caller, and others for the stack.
     #[cold]
     fn refill(&self) -> Option<u64> {
         let batch = self.depot.fullest()?;
@@ -218,7 +221,7 @@ impl<T> FreeList<T> {
         if let Some(here) = settled_copy_number(cids)
             // SAFETY: as in `pop_address`.
             && let count = unsafe { word_of(count_at, here, shift) }.load(Relaxed) as usize
-            && let moved = rest.min(self.capacity - count)
+            && let moved = rest.min(self.capacity - count).min(MOVED_MAX)
             && moved > 0
         {
             let from = batch.addresses()[rest - moved..].as_ptr().cast();

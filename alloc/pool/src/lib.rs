@@ -93,5 +93,5 @@ pub mod sections {
         add, compare_copy_store, compare_store, compare_store_store, compare_two_store, load, pop,
         pop_all, push,
     };
-    pub use rseq_sys::copies::Outcome;
+    pub use rseq_sys::copies::{COPY_MAX, Outcome};
 }

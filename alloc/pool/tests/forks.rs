@@ -3,8 +3,8 @@
 mod support;
 
 use cidpool::{
-    AllocateError, Cache, Fork, FreeError, FreeList, Item, List, Node, PerCid, Pool, Populate, Ring,
-    Snapshot, WhenFull, field,
+    AllocateError, Cache, Fork, FreeError, FreeList, Item, List, Node, PerCid, Pool, Populate,
+    Ring, Snapshot, WhenFull, field,
 };
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::collections::HashSet;

@@ -7,10 +7,7 @@ mod support;
 
 use cidpool::ring::{Drained, Reader, Refused, Ring, Snapshot, WhenFull};
 use cidpool::{Pool, Source};
-use core::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::SeqCst,
-};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use sources::{interrupted, source};
 use std::sync::{Barrier, OnceLock};
 use std::thread;

@@ -75,6 +75,11 @@
 #define CIDPOOL_STRIDE (64 << 10)
 
 /**
+ * The most bytes that `cidpool_compare_copy_store` copies.
+ */
+#define CIDPOOL_COPY_MAX (64 << 10)
+
+/**
  * What a pool is to be like.
  */
 struct cidpool_attr;
@@ -698,8 +703,8 @@ int cidpool_compare_two_store_strided(uint64_t *v,
 
 /**
  * If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0,
- * or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw
- * `newv`.
+ * or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if `v2` is `v`. Others may look
+ * at `v2` only if they saw `newv`.
  *
  * # Safety
  * As for `cidpool_add_strided`, both.
@@ -713,8 +718,9 @@ int cidpool_compare_store_store_strided(uint64_t *v,
 
 /**
  * If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`,
- * with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look
- * at `to` only if they saw `newv`.
+ * with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if
+ * `len` is above `CIDPOOL_COPY_MAX`, or `v` lies in the bytes at `to`. Others may look at `to` only if
+ * they saw `newv`.
  *
  * # Safety
  * As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an

@@ -52,8 +52,7 @@ impl<'a> Reader<'a> {
     fn is_it(&mut self) -> bool {
         let process = this_process();
         if self.process != process {
-            let claim =
-                self.ring.read_by.compare_exchange(self.process, process, Acquire, Relaxed);
+            let claim = self.ring.read_by.compare_exchange(self.process, process, Acquire, Relaxed);
             if claim.is_err() {
                 return false;
             }

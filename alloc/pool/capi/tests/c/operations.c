@@ -279,6 +279,14 @@ static void refused(void) {
     REFUSED(cidpool_compare_two_store(word, 0, word + 1, 0, 1, stride));
     REFUSED(cidpool_compare_store_store(word, 0, 1, word + 1, 1, stride));
     REFUSED(cidpool_compare_copy_store(word, 0, 1, word + 1, &value, 8, stride));
+    /* What is written before the word is neither the word nor endless. */
+    char bytes[16] = {0};
+    REFUSED(cidpool_compare_store_store(word, 0, 1, word, 1));
+    REFUSED(cidpool_compare_copy_store(word, 0, 1, word, bytes, 8));
+    REFUSED(cidpool_compare_copy_store(word + 1, 0, 1, word, bytes, 9));
+    REFUSED(cidpool_compare_copy_store(word, 0, 1, (char *)word + 7, bytes, 1));
+    REFUSED(cidpool_compare_copy_store(word, 0, 1, word + 1, bytes, (size_t)CIDPOOL_COPY_MAX + 1));
+    REFUSED(cidpool_compare_copy_store(word, 0, 1, word + 1, bytes, SIZE_MAX));
     REFUSED(cidpool_list_push(&data->head, &found, 8, stride));
     REFUSED(cidpool_list_pop(&data->head, &found, 8, stride));
     REFUSED(cidpool_list_pop_all(&data->head, &found, (size_t)0));
