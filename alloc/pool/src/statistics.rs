@@ -142,10 +142,14 @@ impl Shared {
 
 impl Pool {
     /// The copies of `item` that have pages of their own: those that some cid wrote to, or to an
-    /// item beside it. `None` where the kernel does not say.
+    /// item beside it. `None` where the kernel does not say, or the pool does not [own](Self::owns) it.
     #[must_use]
     pub fn resident(&self, item: Item) -> Option<Vec<(Place, NonNull<u8>)>> {
+        // What is the pool's now is not unmapped before this is done.
         let _guard = crossbeam_epoch::pin();
+        if !self.owns(item) {
+            return None;
+        }
         let pagemap = Pagemap::open()?;
         let shape: Shape = self.0.items.shape;
         let page = pagemap.page;
