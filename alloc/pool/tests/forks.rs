@@ -6,9 +6,10 @@ use cidpool::{
     AllocateError, Cache, Fork, FreeError, FreeList, Item, List, Node, PerCid, Pool, Populate,
     Ring, Snapshot, WhenFull, field,
 };
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use std::collections::HashSet;
-use support::{in_child, signal_in_child, word};
+use support::{in_child, rerun_well, signal_in_child, word};
 
 const POPULATES: [Populate; 2] = [Populate::Zero, Populate::Image];
 
@@ -144,6 +145,33 @@ fn an_unusable_pool_says_so_in_the_child_and_leaves_its_addresses_alone() {
         set_first(&pool, item, 1);
         free(&pool, item);
     }
+}
+
+/// The page that another library's handler of `fork` maps in the child.
+static TAKEN: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+extern "C" fn take_the_page() {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: in the child there is nothing to be lost.
+    unsafe { libc::mmap(TAKEN.load(Relaxed).cast(), 4096, protection, flags, -1, 0) };
+}
+
+#[test]
+fn a_child_ends_in_which_something_else_is_where_the_pool_was() {
+    rerun_well("another_handler_of_fork_comes_first", &[]);
+}
+
+#[test]
+#[ignore = "run by another one, in a process in which no pool was made before"]
+fn another_handler_of_fork_comes_first() {
+    // SAFETY: a handler that is made for it.
+    unsafe { libc::pthread_atfork(None, None, Some(take_the_page)) };
+    let pool = pool(Fork::Unusable, Populate::Zero);
+    let item = pool.allocate().unwrap();
+    TAKEN.store(item.as_ptr().as_ptr().map_addr(|address| address & !4095), Relaxed);
+    assert_eq!(signal_in_child(|| {}), libc::SIGABRT);
+    free(&pool, item);
 }
 
 #[test]
