@@ -62,6 +62,10 @@
 //! As in [`crate::cs`]: who is at a copy sees what was committed there before. Who reads a copy from
 //! elsewhere reads with acquire, and sees what was written before the commit that it sees: on x86-64
 //! stores become visible in order, arm64 commits with store-release.
+//!
+//! What is written before a commit, readers may still trust by an earlier one (the other entry of a cache's
+//! slot, say): who sees a word of it sees, after an acquire fence, all commits before it. On arm64
+//! sections load the word with load-acquire for that, which no store-release before it passes.
 #![allow(unsafe_code)]
 
 use crate::registration::Registration;
