@@ -245,6 +245,24 @@ fn what_is_left_is_the_newest() {
 }
 
 #[test]
+fn stamps_of_one_place_never_descend_though_the_clock_goes_back() {
+    fn backwards() -> u64 {
+        static NOW: AtomicU64 = AtomicU64::new(1 << 40);
+        NOW.fetch_sub(1, Relaxed)
+    }
+    let pool = Pool::builder(Ring::item_len(4096)).build().unwrap();
+    let ring = Ring::with_stamps(&pool, WhenFull::Overwrite, backwards).unwrap();
+    let (mut snapshot, mut last) = (Snapshot::new(&ring), HashMap::new());
+    for number in 0..1000 {
+        ring.append(record(&mut [0; 256], 1, number)).unwrap();
+        ring.snapshot(&mut snapshot);
+        let newest = snapshot.records().max_by_key(|record| parse(record.payload).1).unwrap();
+        let before = last.insert(newest.place, newest.stamp).unwrap_or(0);
+        assert!(before <= newest.stamp, "{before} before {newest:?}");
+    }
+}
+
+#[test]
 fn a_child_of_fork_has_what_was_there_and_goes_on_by_itself() {
     let ring = ring(4096, WhenFull::DropNewest);
     ring.append(record(&mut [0; 256], 1, 1)).unwrap();

@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes out all records that are there now, and calls `look` with each, the earliest one first.
-    /// Those that are appended meanwhile come the next time.
+    /// Those that are appended meanwhile come the next time, and may be earlier than the last of these.
     pub fn drain(&mut self, mut look: impl FnMut(Record<'_>)) -> Drained {
         if !self.is_it() {
             return Drained::default();
