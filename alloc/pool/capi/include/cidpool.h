@@ -833,12 +833,14 @@ void cidpool_counter_destroy(struct cidpool_counter *counter);
 
 /**
  * Adds `count`, modulo 2^64: a negative number by its two's complement. Never fails, never waits.
+ * `errno` stays as it was.
  *
  * MT-safe. For signal handlers, but for the second thread's first add, which may allocate:
  * `cidpool_counter_spread` does that ahead.
  *
  * # Safety
- * `counter` is of `cidpool_counter_create`, and not destroyed yet.
+ * `counter` is of `cidpool_counter_create`, and not destroyed yet. Null ends the process: to look
+ * would take as long as the add.
  */
 void cidpool_counter_add(struct cidpool_counter *counter, uint64_t count);
 
