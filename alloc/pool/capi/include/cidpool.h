@@ -372,7 +372,7 @@ size_t cidpool_trim(struct cidpool *pool);
  * The pool that the item at `ptr` is of.
  *
  * Returns it, or null and `errno`:
- * - `EFAULT`: `ptr` is in no item of a pool.
+ * - `EFAULT`: `ptr` is not where an item of a pool begins.
  *
  * MT-safe. For signal handlers.
  *
@@ -595,11 +595,11 @@ int cidpool_register_current_thread(void);
 
 /**
  * The copy that is the calling thread's now. It may be another one at once: operations find it by
- * themselves, and whoever takes a copy from here must make do with it being somebody else's.
+ * themselves, and whoever takes a copy from here must make do with it being somebody else's. In a
+ * signal handler above an operation it is there, also where operations would say `EAGAIN`.
  *
  * Returns the number, or -1 and `errno`:
- * - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
- *   handler above an operation;
+ * - `EAGAIN`: the thread has no cid now: others have all of them, or it is at its end;
  * - `EOPNOTSUPP`, `ENOMEM`: as `cidpool_register_current_thread`.
  *
  * MT-safe. For signal handlers, but for the process's first call of the library.
@@ -642,7 +642,7 @@ void *cidpool_percpu_ptr_at(const struct cidpool *pool, void *ptr, int node, int
  * the pool. What others do to the copies meanwhile is seen word by word: read them as atomics.
  *
  * Returns 0, or what `each` returned that was not 0, or -1 and `errno`:
- * - `EINVAL`: `pool` or `ptr` is null.
+ * - `EINVAL`: `pool`, `ptr` or `each` is null.
  *
  * MT-safe. Not for signal handlers.
  *

@@ -165,7 +165,7 @@ pub unsafe extern "C" fn cidpool_trim(pool: *mut Handle) -> usize {
 /// The pool that the item at `ptr` is of.
 ///
 /// Returns it, or null and `errno`:
-/// - `EFAULT`: `ptr` is in no item of a pool.
+/// - `EFAULT`: `ptr` is not where an item of a pool begins.
 ///
 /// MT-safe. For signal handlers.
 ///

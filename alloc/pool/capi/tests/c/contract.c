@@ -155,6 +155,7 @@ static void items(void) {
     }
     CHECK(cidpool_of(one) == pool && cidpool_of(two) == pool, "%p, %p", (void *)one, (void *)two);
     REFUSED(cidpool_of(&attr), EFAULT);
+    REFUSED(cidpool_of(one + 8), EFAULT);
     REFUSED(cidpool_of(NULL), EFAULT);
     REFUSED(cidpool_percpu_try_free(pool, NULL), EINVAL);
     REFUSED(cidpool_percpu_try_free(pool, &attr), EFAULT);
@@ -215,6 +216,12 @@ static void sets(void) {
     REFUSED(cidpool_set_add_pool(set, global), EINVAL);
     DONE(cidpool_set_add_pool(set, large));
     REFUSED(cidpool_destroy(small), EBUSY);
+    /* A set that refused a pool is as it was: any kind may be the first. */
+    struct cidpool_set *second_set = cidpool_set_create();
+    REFUSED(cidpool_set_add_pool(second_set, small), EBUSY);
+    DONE(cidpool_set_add_pool(second_set, global));
+    REFUSED(cidpool_set_add_pool(second_set, other), EINVAL);
+    DONE(cidpool_set_destroy(second_set));
 
     REFUSED(cidpool_set_percpu_malloc(set, CIDPOOL_STRIDE + 1), ENOMEM);
     REFUSED(cidpool_set_percpu_malloc(set, SIZE_MAX), ENOMEM);
@@ -234,7 +241,6 @@ static void sets(void) {
     DONE(cidpool_set_destroy(set));
     DONE(cidpool_set_destroy(NULL));
     DONE(cidpool_destroy(other));
-    DONE(cidpool_destroy(global));
 }
 
 struct seen {
@@ -276,6 +282,7 @@ static void places(void) {
     struct seen seen = {0, -1, item};
     REFUSED(cidpool_percpu_for_each(NULL, item, see, &seen), EINVAL);
     REFUSED(cidpool_percpu_for_each(pool, NULL, see, &seen), EINVAL);
+    REFUSED(cidpool_percpu_for_each(pool, item, NULL, &seen), EINVAL);
     DONE(cidpool_percpu_for_each(pool, item, see, &seen));
     CHECK(seen.copies == copies, "%d of %d", seen.copies, copies);
     seen = (struct seen){0, 1, item};
