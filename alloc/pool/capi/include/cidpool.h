@@ -1014,50 +1014,82 @@ static inline int cidpool_current_mm_cid(void)
     return copy < 0 ? 0 : copy;
 }
 
-#define CIDPOOL_COPY_0_(v, cpu, stride) \
-    ((__typeof__(v))((uintptr_t)(v) - (size_t)(cpu) * (size_t)(stride)))
+/* What the macros below do, in functions: each argument is looked at once. */
+static inline uint64_t *cidpool_copy_0_(uint64_t *v, int cpu, size_t stride)
+{
+    return (uint64_t *)((uintptr_t)v - (size_t)cpu * stride);
+}
+static inline int cidpool_add_at_(uint64_t *v, uint64_t count, int cpu, size_t stride)
+{
+    return cidpool_add_strided(cidpool_copy_0_(v, cpu, stride), count, stride);
+}
+static inline int cidpool_compare_store_at_(
+    uint64_t *v, uint64_t expect, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    return cidpool_compare_store_on_strided(v, expect, newv, cpu, stride);
+}
+static inline int cidpool_compare_store_store_at_(uint64_t *v, uint64_t expect, uint64_t *v2,
+    uint64_t newv2, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    v2 = cidpool_copy_0_(v2, cpu, stride);
+    return cidpool_compare_store_store_strided(v, expect, newv, v2, newv2, stride);
+}
+static inline int cidpool_compare_two_store_at_(uint64_t *v, uint64_t expect, uint64_t *v2,
+    uint64_t expect2, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    v2 = cidpool_copy_0_(v2, cpu, stride);
+    return cidpool_compare_two_store_strided(v, expect, v2, expect2, newv, stride);
+}
+static inline int cidpool_compare_copy_store_at_(uint64_t *v, uint64_t expect, void *to,
+    const void *from, size_t len, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    to = (void *)((uintptr_t)to - (size_t)cpu * stride);
+    return cidpool_compare_copy_store_strided(v, expect, newv, to, from, len, stride);
+}
+static inline int cidpool_list_pop_at_(
+    uint64_t *head, size_t offset, void **node, int cpu, size_t stride)
+{
+    return cidpool_list_pop_strided(cidpool_copy_0_(head, cpu, stride), node, offset, stride);
+}
+
+/* cpu[, stride] */
+#define CIDPOOL_CPU_(...) \
+    CIDPOOL_1ST_(__VA_ARGS__, 0), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)
 
 /* cidpool_load_add_store__ptr(mo, mode, v, count, cpu[, stride]) */
 #define cidpool_load_add_store__ptr(mo, mode, v, count, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_add(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            count, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_add_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(count), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, cpu[, stride]) */
 #define cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_store_on(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_VALUE_(newv), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, cpu[, stride]) */
 #define cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_store_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            newv2, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_store_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_WORD_(v2), CIDPOOL_VALUE_(newv2), CIDPOOL_VALUE_(newv), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, cpu[, stride]) */
 #define cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_two_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect2, newv, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_two_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_WORD_(v2), CIDPOOL_VALUE_(expect2), CIDPOOL_VALUE_(newv), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, cpu[, stride]) */
 #define cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_copy_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_COPY_0_(to, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            from, len, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_copy_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), to, from, len, \
+            CIDPOOL_VALUE_(newv), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /*
  * cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, cpu[, stride]):
@@ -1065,8 +1097,7 @@ static inline int cidpool_current_mm_cid(void)
  */
 #define cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, ...) \
     ((void)(mo), (void)(mode), (void)sizeof(char[(expectnot) == 0 ? 1 : -1]), \
-        cidpool_list_pop(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            (void **)(load), (size_t)(voffp), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_list_pop_at_(CIDPOOL_WORD_(v), (size_t)(voffp), (void **)(load), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 #endif /* CIDPOOL_H */

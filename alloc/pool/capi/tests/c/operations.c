@@ -178,6 +178,37 @@ static uint64_t far_sum(struct data *far, size_t offset) {
 }
 #define FAR_SUM(field) far_sum(far, offsetof(struct data, field))
 
+/* An argument may be a call, as of cidpool_current_mm_cid(), that says something else the next time. */
+static int looks;
+static int last_copy(void) {
+    looks++;
+    return cidpool_max_nr_copies() - 1;
+}
+static size_t far_stride(void) {
+    looks += 100;
+    return FAR;
+}
+#define ONCE(operation, ...)                                                           \
+    do {                                                                               \
+        looks = 0;                                                                     \
+        (void)operation(MO, MM, __VA_ARGS__, last_copy(), far_stride());               \
+        CHECK(looks == 101, "%d times at copy and stride in " #operation, looks);      \
+    } while (0)
+
+static void looks_once(struct data *at) {
+    char bytes[8] = {0};
+    void *found;
+    ONCE(cidpool_load_add_store__ptr, &at->count, 1);
+    ONCE(cidpool_load_cbne_store__ptr, &at->lock, 0, 1);
+    ONCE(cidpool_load_cbne_store_store__ptr, &at->word, 0, &at->other, 1, 2);
+    ONCE(cidpool_load_cbne_load_cbne_store__ptr, &at->word, 0, &at->other, 1, 2);
+    ONCE(cidpool_load_cbne_memcpy_store__ptr, &at->word, 0, &at->other, bytes, sizeof bytes, 1);
+    ONCE(cidpool_load_cbeq_store_add_load_store__ptr, &at->head, 0, offsetof(struct node, next), &found);
+    looks = 0;
+    CHECK(cidpool_percpu_ptr(at, last_copy(), far_stride()) != at, "another copy");
+    CHECK(looks == 101, "%d times", looks);
+}
+
 static void with_the_arguments_of_librseq(void) {
     begin();
     int is_usable = has_cids();
@@ -229,6 +260,7 @@ static void with_the_arguments_of_librseq(void) {
         CHECK(said <= 0, "the list is empty");
     } while (said != 0);
     CHECK(*head == (intptr_t)&node && FAR_SUM(head) == (uint64_t)(uintptr_t)&node, "in that list");
+    looks_once(at);
     cidpool_percpu_free(far, FAR);
     CHECK(cidpool_destroy(wide) == 0, "%s", strerror(errno));
 }
