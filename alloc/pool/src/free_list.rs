@@ -50,14 +50,15 @@ const MOVED_MAX: usize = 512;
 ///
 /// // Room for 31 objects per cid, and four batches between cids.
 /// let pool = Pool::builder(256).name("buffers").build()?;
-/// let buffers = FreeList::<Vec<u8>>::new(&pool, 4)?;
+/// let mut buffers = FreeList::<Vec<u8>>::new(&pool, 4)?;
 /// {
 ///     let mut buffer = buffers.take(|| Vec::with_capacity(4096));
 ///     buffer.clear(); // it comes as it was left
 ///     buffer.extend_from_slice(b"hello");
 /// }
 /// assert_eq!(buffers.len(), 1);
-/// assert_eq!(**buffers.pop().unwrap(), *b"hello");
+/// // A `pop` would find it as well, as long as the thread does not go on under another cid.
+/// assert_eq!(**buffers.drain()[0], *b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -132,7 +133,8 @@ impl<T> FreeList<T> {
         self.capacity
     }
 
-    /// Takes an object, the one that was put in last here if there is one.
+    /// Takes an object, the one that was put in last here if there is one. `None` where neither the
+    /// current cid has any nor the depot: a batch that is in somebody's hands just now is not there.
     #[inline]
     #[must_use]
     pub fn pop(&self) -> Option<Box<T>> {
@@ -143,7 +145,8 @@ impl<T> FreeList<T> {
     /// Puts an object in.
     ///
     /// # Errors
-    /// The object, if there is no room.
+    /// The object, if there is no room: at the current cid, nor in the depot, where a batch that is in
+    /// somebody's hands just now is none.
     #[inline]
     pub fn push(&self, object: Box<T>) -> Result<(), Box<T>> {
         let address = into_address(object);

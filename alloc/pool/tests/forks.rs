@@ -9,7 +9,7 @@ use cidpool::{
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use std::collections::HashSet;
-use support::{in_child, rerun_well, signal_in_child, word};
+use support::{Stop, in_child, rerun_well, signal_in_child, word};
 
 const POPULATES: [Populate; 2] = [Populate::Zero, Populate::Image];
 
@@ -318,11 +318,11 @@ fn children_of_children_have_pools_as_well() {
 #[test]
 fn a_fork_amid_allocations_leaves_a_pool_that_works() {
     let pool = Pool::builder(64).stride(4096).ranges_max(16).build().unwrap();
-    let done = AtomicBool::new(false);
+    let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while !done.load(Relaxed) {
+                while running.load(Relaxed) {
                     let mut items = Vec::new();
                     if pool.allocate_many(50, &mut items).is_ok() {
                         // SAFETY: ours, once.
@@ -332,6 +332,7 @@ fn a_fork_amid_allocations_leaves_a_pool_that_works() {
                 }
             });
         }
+        let _stop = Stop(&running);
         for _ in 0..100 {
             let mine = pool.allocate();
             in_child(|| {
@@ -349,6 +350,5 @@ fn a_fork_amid_allocations_leaves_a_pool_that_works() {
                 free(&pool, item);
             }
         }
-        done.store(true, Relaxed);
     });
 }

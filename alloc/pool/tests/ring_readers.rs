@@ -9,7 +9,7 @@ use cidpool::ring::{Drained, Reader, Refused, Ring, Snapshot, WhenFull};
 use cidpool::{Pool, Source};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use sources::{interrupted, source};
-use std::sync::{Barrier, OnceLock};
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use support::{Stop, in_child};
 
@@ -27,7 +27,7 @@ static RING: OnceLock<Ring> = OnceLock::new();
 static APPENDED: AtomicU64 = AtomicU64::new(0);
 static DRAINED: AtomicU64 = AtomicU64::new(0);
 static HANDLED: AtomicU64 = AtomicU64::new(0);
-const SIGNALS: u64 = 2000;
+const SIGNALS: u64 = 300;
 
 fn append() -> Result<(), Refused> {
     let number = APPENDED.load(SeqCst);
@@ -102,24 +102,28 @@ fn drain(reader: &mut Reader<'_>) -> u64 {
 fn a_child_has_a_reader_though_another_thread_of_its_parent_is_one() {
     let ring = ring();
     ring.append(b"record").unwrap();
-    let (is_reader, forked) = (Barrier::new(2), Barrier::new(2));
+    let running = AtomicBool::new(true);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let (ready, wait) = mpsc::channel();
+        let (ring, running) = (&ring, &running);
+        scope.spawn(move || {
             let reader = ring.reader();
-            is_reader.wait();
-            forked.wait();
+            ready.send(()).unwrap();
+            while running.load(SeqCst) {
+                thread::yield_now();
+            }
             drop(reader);
         });
-        is_reader.wait();
+        wait.recv().unwrap();
+        let _stop = Stop(running);
         assert!(ring.reader().is_none(), "one at a time");
         in_child(|| {
-            let mut reader = ring.reader().unwrap();
+            let Some(mut reader) = ring.reader() else { return false };
             drain(&mut reader) == 1 && ring.reader().is_none() && {
                 drop(reader);
                 ring.reader().is_some()
             }
         });
-        forked.wait();
     });
     assert_eq!(drain(&mut ring.reader().unwrap()), 1);
 }
