@@ -37,6 +37,7 @@
 mod block;
 mod builder;
 pub mod cache;
+mod cancel;
 mod cids;
 mod content;
 mod control;

@@ -10,6 +10,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+use crate::cancel::Uncancelled;
 use crate::cids::{Place, Shape, Source};
 use crate::copies;
 use crate::pool::{Item, Pool};
@@ -173,6 +174,8 @@ impl Pool {
 struct Pagemap {
     file: File,
     page: usize,
+    // Dropped last.
+    _whole: Uncancelled,
 }
 
 const PRESENT: u64 = 1 << 63;
@@ -184,7 +187,9 @@ const CHUNK: usize = 512;
 
 impl Pagemap {
     fn open() -> Option<Self> {
-        Some(Self { file: File::open("/proc/self/pagemap").ok()?, page: os::page_size() })
+        let whole = Uncancelled::new();
+        let file = File::open("/proc/self/pagemap").ok()?;
+        Some(Self { file, page: os::page_size(), _whole: whole })
     }
 
     /// Calls `each` with the offset of every page that is the mapping's own.

@@ -3,8 +3,9 @@
 #![allow(unsafe_code)]
 
 use cidpool::{Pool, Populate};
+use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 
 /// The system's, which notes calls of threads with the lock: their signals are blocked.
 struct Watched;

@@ -9,8 +9,9 @@
  *
  * A function that fails returns NULL or -1, and sets errno to what its comment lists; one that does
  * not leaves errno as it was. Who creates something destroys it. "MT-safe": any threads may call it
- * at the same time. "For signal handlers": a handler may call it, whatever it interrupted. Under
- * "Safety" stands what the caller promises.
+ * at the same time. "For signal handlers": a handler may call it, whatever it interrupted. A thread
+ * that is to be cancelled is so after the function, not in it. Under "Safety" stands what the caller
+ * promises.
  *
  * This file is generated from the sources of the library.
  */
@@ -391,7 +392,8 @@ struct cidpool *cidpool_of(const void *ptr);
  *   its initialiser failed;
  * - `EPERM`: an ancestor process keeps the pool for itself.
  *
- * MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
+ * MT-safe, without a lock but when a range is added, or free items of other cids are collected. For
+ * signal handlers, but at such a time.
  *
  * # Safety
  * `pool` is null or of `cidpool_create`, and not destroyed yet.

@@ -24,7 +24,7 @@
 //! - Where a comment says "MT-safe" any threads may call the function at the same time. "For signal
 //!   handlers" says that a handler may call it whatever it interrupted.
 //! - Nothing unwinds into C: a mistake of the library, and being out of memory for a few words of
-//!   its own, end the process.
+//!   its own, end the process. No function is a cancellation point.
 //!
 //! No other symbol leaves the library; it is never unloaded. `malloc` is the program's.
 #![deny(unsafe_code)]

@@ -147,7 +147,9 @@ fn the_ported_example_counts_and_loses_no_node() {
         match output.status.code() {
             Some(0) => {}
             Some(77) if cids == "none" => {}
-            Some(77) if cids != "emulated" => skip(&format!("{AFTER} with cids {cids}: {}", said(&output))),
+            Some(77) if cids != "emulated" => {
+                skip(&format!("{AFTER} with cids {cids}: {}", said(&output)))
+            }
             _ => panic!("{AFTER} with cids {cids}: {}", said(&output)),
         }
     }

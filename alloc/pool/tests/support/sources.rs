@@ -1,11 +1,11 @@
 //! Tests under each source of cids, and threads that signals interrupt.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+use crate::support::Done;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize,
     Ordering::{Acquire, Release, SeqCst},
 };
-use crate::support::Done;
 use core::time::Duration;
 use std::sync::Mutex;
 use std::thread;

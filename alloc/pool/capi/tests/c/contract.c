@@ -355,6 +355,31 @@ static void an_address_is_of_the_pool_that_has_it_now(void) {
     REFUSED(cidpool_of(item), EFAULT);
 }
 
+static void *is_cancelled_afterwards(void *is_whole) {
+    struct cidpool_statistics now;
+    struct cidpool_resident nodes[64];
+    CHECK(pthread_cancel(pthread_self()) == 0, "%s", strerror(errno));
+    struct cidpool *pool = pool_of(64, NULL);
+    void *item = cidpool_percpu_malloc(pool);
+    CHECK(cidpool_of(item) == pool, "%p", item);
+    DONE(cidpool_get_statistics(pool, &now));
+    cidpool_get_resident(pool, nodes, 64);
+    cidpool_write_statistics(STDERR_FILENO);
+    cidpool_percpu_free(item);
+    DONE(cidpool_destroy(pool));
+    *(int *)is_whole = 1;
+    pthread_testcancel();
+    return NULL;
+}
+static void no_thread_is_cancelled_within(void) {
+    pthread_t thread;
+    int is_whole = 0;
+    void *said;
+    CHECK(pthread_create(&thread, NULL, is_cancelled_afterwards, &is_whole) == 0, "a thread");
+    pthread_join(thread, &said);
+    CHECK(is_whole && said == PTHREAD_CANCELED, "%d, %p", is_whole, said);
+}
+
 #define HELD 300
 static struct cidpool *shared[2];
 
@@ -521,6 +546,7 @@ static const struct test_case cases[] = {
     {"global_pools", global_pools},
     {"numbers", numbers},
     {"an_address_is_of_the_pool_that_has_it_now", an_address_is_of_the_pool_that_has_it_now},
+    {"no_thread_is_cancelled_within", no_thread_is_cancelled_within},
     {"items_of_many_threads", items_of_many_threads},
     {"forks", forks},
     /* Before others, for a process has the pools of its counters for ever. */
