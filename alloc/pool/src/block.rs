@@ -127,6 +127,11 @@ impl Block {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
+    /// Whether there are copies: not in a child of `fork` that has not the pool.
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.pool.0.is_usable()
+    }
     /// Words of each copy.
     #[inline(always)]
     pub(crate) fn words(&self) -> usize {
@@ -175,9 +180,10 @@ impl Block {
         }
     }
 
-    /// All copies, for who has the block alone.
+    /// All copies, for who has the block alone. None where it is not usable.
     pub(crate) fn quiescent(&mut self) -> Quiescent<'_> {
-        Quiescent { numbers: 0..self.copies(), block: self, words: PhantomData }
+        let copies = if self.is_usable() { self.copies() } else { 0 };
+        Quiescent { numbers: 0..copies, block: self, words: PhantomData }
     }
 }
 
@@ -185,7 +191,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         // In a child that has not the pool there is nothing to free.
-        if self.pool.0.is_usable() {
+        if self.is_usable() {
             // SAFETY: allocated by the block, whose operations are all over, and freed once.
             unsafe { self.pool.free(self.item) };
         }

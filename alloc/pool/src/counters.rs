@@ -31,15 +31,15 @@
 //!
 //! # Signal handlers, fork
 //! Adds are for signal handlers too, but that the second thread's first one may allocate (see
-//! [`Counters::spread`]); and so are both sums. A handler saves `errno`, as always: a thread's first add may
-//! make system calls. In a child of `fork` a group has
+//! [`Counters::spread`]); and so are both sums. An add leaves `errno` as it was, though a thread's first one
+//! may make system calls; a handler that takes exact sums saves it. In a child of `fork` a group has
 //! the value that it had at the fork. If another thread of the parent was at an exact sum just then,
 //! or at making the copies, the route stays closed in the child, which has not that thread: its adds are
 //! atomic.
 
 use crate::pool::{AllocateError, Item};
 use crate::through::{add_quickly, add_through, prepare};
-use cidalloc::os::SignalsBlocked;
+use cidalloc::os::{ErrnoGuard, SignalsBlocked};
 use cidalloc::percid::{self, Cids};
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
@@ -149,7 +149,7 @@ impl<const N: usize> Counters<N> {
     #[inline(never)]
     fn add_slow(&self, index: usize, k: u64) {
         if !(self.is_open_for_me()
-            && (self.add_here(index, k) || percid::settle() && self.add_here(index, k)))
+            && (self.add_here(index, k) || settle() && self.add_here(index, k)))
         {
             self.shared[index].fetch_add(k, Relaxed);
         }
@@ -179,6 +179,7 @@ impl<const N: usize> Counters<N> {
             if owner == 0 && self.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok() {
                 return false;
             }
+            let _errno = ErrnoGuard::new();
             // Of many that come at once one makes the copies; the others do not wait for them.
             let claim = self.owner.compare_exchange(owner, EVERYBODY, Relaxed, Relaxed);
             if claim.is_err() || self.spread().is_err() {
@@ -292,6 +293,13 @@ impl<const N: usize> Drop for Counters<N> {
             unsafe { pool.free(Item::from_ptr(item)) };
         }
     }
+}
+
+/// As [`percid::settle`], whatever system calls that makes.
+#[cold]
+fn settle() -> bool {
+    let _errno = ErrnoGuard::new();
+    percid::settle()
 }
 
 /// Keeps a group's route closed.

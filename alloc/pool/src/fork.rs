@@ -1,7 +1,7 @@
 //! The one lock, for what is rare, and what `fork` has to do with pools.
 //!
 //! ```text
-//!  lock()  growth, stealing, trim, registry        never: allocate, free that find an item
+//!  lock()  growth, stealing, trim        never: allocate, free that find an item
 //!
 //!  prepare: the lock is mine, FORKS += 1      parent: open it
 //!     │     images are frozen from now on     child: GENERATION += 1, each pool does what it

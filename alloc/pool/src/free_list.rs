@@ -21,7 +21,8 @@
 //! is touched by what keeps it, and nothing allocates, so pushes and pops are for signal handlers too
 //! (what a miss then allocates, or a refused push frees, is the caller's).
 //!
-//! Without a cid for the moment both go to the depot, one at a time.
+//! Without a cid for the moment both go to the depot, one at a time. In a child of `fork` whose
+//! copies are wiped, or that has not the pool, what was on stacks is lost.
 
 use crate::block::{Block, NewError};
 use crate::cids;
@@ -29,6 +30,7 @@ use crate::field::WORD;
 use crate::here::{settled_copy_number, word_of};
 
 use crate::pool::Pool;
+use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::with_exposed_provenance_mut;
@@ -38,6 +40,9 @@ use rseq_sys::copies::Outcome;
 
 mod depot;
 
+/// Objects that one section moves from a batch to a stack: a microsecond.
+const MOVED_MAX: usize = 512;
+
 /// A bounded pool of boxed objects. See the [module](self).
 ///
 /// ```
@@ -45,14 +50,15 @@ mod depot;
 ///
 /// // Room for 31 objects per cid, and four batches between cids.
 /// let pool = Pool::builder(256).name("buffers").build()?;
-/// let buffers = FreeList::<Vec<u8>>::new(&pool, 4)?;
+/// let mut buffers = FreeList::<Vec<u8>>::new(&pool, 4)?;
 /// {
 ///     let mut buffer = buffers.take(|| Vec::with_capacity(4096));
 ///     buffer.clear(); // it comes as it was left
 ///     buffer.extend_from_slice(b"hello");
 /// }
 /// assert_eq!(buffers.len(), 1);
-/// assert_eq!(**buffers.pop().unwrap(), *b"hello");
+/// // A `pop` would find it as well, as long as the thread does not go on under another cid.
+/// assert_eq!(**buffers.drain()[0], *b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -72,12 +78,35 @@ mod depot;
 /// let shared = FreeList::<std::rc::Rc<u64>>::new(&pool, 4).unwrap();
 /// std::thread::scope(|scope| { scope.spawn(|| shared.pop()); }); // error: not `Sync`
 /// ```
+///
+/// What is borrowed goes into no list that may outlive it, neither by [`Self::push`] nor when what was
+/// [taken](Self::take) goes back:
+///
+/// ```compile_fail
+/// # use cidpool::{FreeList, Pool};
+/// # let pool = Pool::builder(256).build().unwrap();
+/// fn put<'a>(texts: &FreeList<&'a str>, text: &'a str) {
+///     let _ = texts.push(Box::new(text));
+/// }
+/// let texts = FreeList::<&'static str>::new(&pool, 4).unwrap();
+/// let brief = String::from("brief");
+/// put(&texts, &brief); // error: `brief` does not live long enough
+/// ```
+/// ```compile_fail
+/// # use cidpool::{FreeList, Pool, Taken};
+/// # let pool = Pool::builder(256).build().unwrap();
+/// let texts = FreeList::<&'static str>::new(&pool, 4).unwrap();
+/// let brief = String::from("brief");
+/// let mut taken: Taken<'_, &str> = texts.take(|| "for ever");
+/// *taken = &brief; // error: `brief` does not live long enough
+/// ```
 #[derive(Debug)]
 pub struct FreeList<T> {
     stacks: Block,
     capacity: usize,
     depot: Depot,
-    objects: PhantomData<Box<T>>,
+    /// As a cell has them: a list of what lives long takes nothing that lives shorter.
+    objects: PhantomData<UnsafeCell<Box<T>>>,
 }
 
 // SAFETY: a shared list gives and takes whole boxes.
@@ -104,7 +133,8 @@ impl<T> FreeList<T> {
         self.capacity
     }
 
-    /// Takes an object, the one that was put in last here if there is one.
+    /// Takes an object, the one that was put in last here if there is one. `None` where neither the
+    /// current cid has any nor the depot: a batch that is in somebody's hands just now is not there.
     #[inline]
     #[must_use]
     pub fn pop(&self) -> Option<Box<T>> {
@@ -115,7 +145,8 @@ impl<T> FreeList<T> {
     /// Puts an object in.
     ///
     /// # Errors
-    /// The object, if there is no room.
+    /// The object, if there is no room: at the current cid, nor in the depot, where a batch that is in
+    /// somebody's hands just now is none.
     #[inline]
     pub fn push(&self, object: Box<T>) -> Result<(), Box<T>> {
         let address = into_address(object);
@@ -182,7 +213,7 @@ impl<T> FreeList<T> {
         self.deposit(address)
     }
 
-    /// Takes a batch out of the depot: its last address for the caller, and the others for the stack.
+    /// Takes a batch out of the depot: its last address for the caller, and others for the stack.
     #[cold]
     fn refill(&self) -> Option<u64> {
         let batch = self.depot.fullest()?;
@@ -193,7 +224,7 @@ impl<T> FreeList<T> {
         if let Some(here) = settled_copy_number(cids)
             // SAFETY: as in `pop_address`.
             && let count = unsafe { word_of(count_at, here, shift) }.load(Relaxed) as usize
-            && let moved = rest.min(self.capacity - count)
+            && let moved = rest.min(self.capacity - count).min(MOVED_MAX)
             && moved > 0
         {
             let from = batch.addresses()[rest - moved..].as_ptr().cast();
@@ -264,7 +295,8 @@ impl<T> FreeList<T> {
         self.len() == 0
     }
 
-    /// Takes all objects out, while nobody else has the list.
+    /// Takes all objects out, while nobody else has the list. In a child of `fork` that has not the pool
+    /// ([`Fork::Unusable`](crate::Fork)) only those that were between cids.
     pub fn drain(&mut self) -> Vec<Box<T>> {
         let mut addresses = Vec::new();
         for (_, words) in self.stacks.quiescent() {
@@ -303,7 +335,7 @@ unsafe fn from_address<T>(address: u64) -> Box<T> {
 }
 
 /// An object of a [`FreeList`], which goes there when this is dropped; or is freed, if there is no
-/// room.
+/// room, or no list: in a child of `fork` that has not its pool.
 #[derive(Debug)]
 pub struct Taken<'a, T> {
     list: &'a FreeList<T>,
@@ -325,7 +357,12 @@ impl<T> DerefMut for Taken<'_, T> {
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            drop(self.list.push(object));
+            let refused = if self.list.stacks.is_usable() {
+                self.list.push(object).err()
+            } else {
+                Some(object)
+            };
+            drop(refused);
         }
     }
 }

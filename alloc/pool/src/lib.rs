@@ -28,14 +28,16 @@
 //! ```
 //!
 //! Allocating and freeing items takes no lock and no atomic as long as the thread's cid has some to
-//! hand out. It works from any thread, with any global allocator, and, but for the addition of a
-//! range with an initialiser, in signal handlers.
+//! hand out. It works from any thread, with any global allocator, and in signal handlers, as long as
+//! there are free items: where there are none it may wait for another thread, that makes a range, or
+//! forks, and that itself waits for the `malloc` which the handler interrupted.
 
 #![deny(unsafe_code)]
 
 mod block;
 mod builder;
 pub mod cache;
+mod cancel;
 mod cids;
 mod content;
 mod control;
@@ -92,5 +94,5 @@ pub mod sections {
         add, compare_copy_store, compare_store, compare_store_store, compare_two_store, load, pop,
         pop_all, push,
     };
-    pub use rseq_sys::copies::Outcome;
+    pub use rseq_sys::copies::{COPY_MAX, Outcome};
 }

@@ -25,6 +25,7 @@ use crate::cids;
 use crate::pool::Pool;
 use crate::word::NoCid;
 use cidalloc::percid::Cids;
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
@@ -111,10 +112,24 @@ impl<T: fmt::Debug> fmt::Debug for Node<T> {
 /// let list = List::<std::rc::Rc<u64>>::new(&pool).unwrap();
 /// std::thread::scope(|scope| { scope.spawn(|| list.pop()); }); // error: not `Sync`
 /// ```
+///
+/// What is borrowed goes into no list that may outlive it:
+///
+/// ```compile_fail
+/// # use cidpool::{List, Node, Pool};
+/// # let pool = Pool::builder(8).build().unwrap();
+/// fn put<'a>(texts: &List<&'a str>, text: &'a str) {
+///     let _ = texts.push(Node::new(text));
+/// }
+/// let texts = List::<&'static str>::new(&pool).unwrap();
+/// let brief = String::from("brief");
+/// put(&texts, &brief); // error: `brief` does not live long enough
+/// ```
 #[derive(Debug)]
 pub struct List<T> {
     head: Block,
-    nodes: PhantomData<Node<T>>,
+    /// As a cell has them: a list of what lives long takes nothing that lives shorter.
+    nodes: PhantomData<UnsafeCell<Node<T>>>,
 }
 
 // SAFETY: a shared list gives and takes whole nodes.
@@ -187,7 +202,8 @@ impl<T> List<T> {
         }
     }
 
-    /// Takes all nodes of all lists, while nobody else has them.
+    /// Takes all nodes of all lists, while nobody else has them. None in a child of `fork` that has
+    /// not the pool ([`Fork::Unusable`](crate::Fork)).
     pub fn drain(&mut self) -> Nodes<T> {
         let heads = self.head.quiescent().map(|(_, words)| &mut words[0]);
         // What is 0 is left alone: memory that was never written to.

@@ -202,7 +202,8 @@ impl<T: Pod> PerCid<T> {
         }
     }
 
-    /// The copies, one after the other, while nobody else has the handle.
+    /// The copies, one after the other, while nobody else has the handle. None in a child of `fork` that
+    /// has not the pool ([`Fork::Unusable`](crate::Fork)).
     pub fn quiescent(&mut self) -> Quiescent<'_, T> {
         Quiescent { copies: self.block.quiescent(), value: PhantomData }
     }

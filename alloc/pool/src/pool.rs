@@ -120,7 +120,8 @@ impl Pool {
     /// An item, which holds whatever its last owner left there; in a pool that is fresh, or with an
     /// image, what copies hold at first.
     ///
-    /// Lock-free, and for signal handlers too, but when a range is added or cids' items are collected.
+    /// Lock-free, and for signal handlers too, but when a range is added or cids' items are collected: a
+    /// handler that interrupted `malloc` may wait for ever then, for who waits for that.
     ///
     /// # Errors
     /// [`AllocateError`].

@@ -18,6 +18,7 @@
 use crate::cids::Shape;
 use crate::fork::{self, Fork};
 use crate::populate::{Image, Populate};
+use crate::robust;
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -166,13 +167,16 @@ impl Range {
         }
     }
 
-    /// Leaves nothing but addresses at which nothing can be read, nor anything else be mapped.
+    /// Leaves nothing but addresses at which nothing can be read, nor anything else be mapped. Ends the
+    /// process where it cannot: operations of structures there would be on whatever there is.
     fn close(&self) {
         let inherited = if self.fork == Fork::Unusable { FIXED_NOREPLACE } else { libc::MAP_FIXED };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | inherited;
+        let at = self.base.as_ptr().cast();
         // SAFETY: over the range's own mapping, or, if that is not inherited, over nothing.
-        unsafe {
-            libc::mmap(self.base.as_ptr().cast(), self.bytes(), libc::PROT_NONE, flags, -1, 0);
+        let mapped = unsafe { libc::mmap(at, self.bytes(), libc::PROT_NONE, flags, -1, 0) };
+        if mapped != at {
+            robust::die(format_args!("the addresses of a pool that is not for children are taken"));
         }
     }
 }

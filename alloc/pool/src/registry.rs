@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!  POOLS ──► [weak, weak, weak]     readers: under an epoch guard, whatever happens meanwhile
-//!              │                    writers: under the lock, a new list for each change; the old
-//!              └─► pool             one goes when no reader can have it
+//!              │                    writers: a new list for each change, stored if the old one is
+//!              └─► pool             still there; that goes when no reader can have it
 //! ```
+//!
+//! Writers take no lock: they allocate, and who has the lock must not. A handler may have interrupted
+//! `malloc`, and wait for the lock.
 #![allow(unsafe_code)]
 
-use crate::fork;
 use crate::shared::Shared;
 use crate::statistics::Statistics;
-use core::sync::atomic::Ordering::{AcqRel, Acquire};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crossbeam_epoch::{Atomic, Guard, Owned};
 use std::sync::{Arc, Weak};
 
@@ -21,21 +23,22 @@ fn list(guard: &Guard) -> &[Weak<Shared>] {
     unsafe { POOLS.load(Acquire, guard).as_ref() }.map_or(&[], Vec::as_slice)
 }
 
-/// Makes the list another one. The old one is given up when the lock is open again: that may run
-/// what others have deferred, and they may use pools.
-fn replace(change: impl FnOnce(&mut Vec<Weak<Shared>>)) {
-    let before = {
-        let _locked = fork::lock();
-        // SAFETY: the one writer reads what it alone replaces.
-        let writer = unsafe { crossbeam_epoch::unprotected() };
-        let mut next = list(writer).to_vec();
+/// Makes the list another one.
+fn replace(change: impl Fn(&mut Vec<Weak<Shared>>)) {
+    let guard = crossbeam_epoch::pin();
+    loop {
+        let before = POOLS.load(Acquire, &guard);
+        // SAFETY: as in `list`.
+        let mut next = unsafe { before.as_ref() }.cloned().unwrap_or_default();
         change(&mut next);
-        POOLS.swap(Owned::new(next), AcqRel, writer)
-    };
-    if !before.is_null() {
-        let guard = crossbeam_epoch::pin();
-        // SAFETY: it was unlinked, and by nobody else.
-        unsafe { guard.defer_destroy(before) };
+        // The old one is not destroyed under our guard: so if it is there, it always was.
+        if POOLS.compare_exchange(before, Owned::new(next), AcqRel, Relaxed, &guard).is_ok() {
+            if !before.is_null() {
+                // SAFETY: it was unlinked, and by nobody else.
+                unsafe { guard.defer_destroy(before) };
+            }
+            return;
+        }
     }
 }
 
@@ -47,9 +50,9 @@ pub(crate) fn remove(pool: *const Shared) {
     replace(|pools| pools.retain(|other| other.as_ptr() != pool));
 }
 
-/// Calls `f` with each pool, in a child of `fork`, whose one thread has the lock.
+/// Calls `f` with each pool, in a child of `fork`, which has one thread.
 pub(crate) fn each_locked(mut f: impl FnMut(&Shared)) {
-    // SAFETY: no other thread changes the list.
+    // SAFETY: there is no other thread to change the list.
     for pool in list(unsafe { crossbeam_epoch::unprotected() }) {
         if let Some(pool) = pool.upgrade() {
             f(&pool);

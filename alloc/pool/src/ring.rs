@@ -1,4 +1,4 @@
-//! A log per cid: records in a ring of words, and a reader that gets all of them in time order.
+//! A log per cid: records in a ring of words, and a reader that gets all that there are in time order.
 //!
 //! ```text
 //!  an item, in each copy
@@ -24,8 +24,13 @@
 //! (tail, the last sequence number, the clock) is true of the copy at which a section finds h: it is
 //! the same one, and nothing was appended to it since.
 //!
-//! Hence the stamps of a copy's records ascend, and sequence numbers have no holes: a hole in what a
-//! reader gets is a record that was overwritten before.
+//! Hence sequence numbers have no holes: a hole in what a reader gets is a record that was overwritten
+//! before. And stamps of a copy never descend, whatever the clock says: one that is below the last
+//! record's is replaced by that.
+//!
+//! Time order is that of the records which are there when a reader, or a snapshot, comes by. It goes from
+//! copy to copy meanwhile: so a record that is appended behind it may be earlier than one that it got
+//! from a later copy, and comes the next time.
 //!
 //! # Full
 //! [`WhenFull::DropNewest`]: records between tail and head stay until the reader has them; what does not
@@ -46,7 +51,7 @@ use crate::pool::Pool;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
 use record::{Head, RECORD_WORDS_MAX, Trailer};
@@ -146,7 +151,8 @@ pub struct Ring {
     tickets: AtomicU64,
     /// Records of threads without a cid.
     without: AtomicU64,
-    is_read: AtomicBool,
+    /// Whose the reader is, by the process: see `reader`.
+    read_by: AtomicU32,
 }
 
 #[allow(unsafe_code)]
@@ -168,7 +174,9 @@ impl Ring {
     }
 
     /// As [`Self::new`], with a clock of the caller's: one that never goes back, wherever a thread is
-    /// moved, and that is for signal handlers if the ring is. [`ticks`] is the fastest one.
+    /// moved, and that is for signal handlers if the ring is. [`ticks`] is the fastest one. Where it does
+    /// go back, records of one cid have the last one's stamp for a while, and those of different cids
+    /// come in a wrong order.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -187,7 +195,7 @@ impl Ring {
             stamp,
             tickets: AtomicU64::new(0),
             without: AtomicU64::new(0),
-            is_read: AtomicBool::new(false),
+            read_by: AtomicU32::new(reader::NOBODY),
         })
     }
 
@@ -229,18 +237,15 @@ impl Ring {
             let index = head.position() as usize & self.mask;
             let left = self.words() - index;
             let needed = if left < words { left + words } else { words };
-            if self.when_full == WhenFull::DropNewest
-                && head.since(copy[TAIL].load(Acquire)) as usize + needed > self.words()
-            {
-                return Err(self.drop_newest());
-            }
-            let next = match head.position() {
-                0 => 0,
-                position => {
-                    let last = copy[BEFORE + ((position - 1) as usize & self.mask)].load(Relaxed);
-                    Trailer(last).sequence().wrapping_add(1)
+            if self.when_full == WhenFull::DropNewest {
+                // Of a head that is not the copy's any more it cannot be known.
+                let tail = copy[TAIL].load(Acquire);
+                let Some(unread) = head.unread(tail, self.words()) else { continue };
+                if unread + needed > self.words() {
+                    return Err(self.drop_newest());
                 }
-            };
+            }
+            let (next, last_stamp) = self.after(copy, head.position());
             let head_at = self.block.word(HEAD);
             let outcome = if left < words {
                 let filler = Trailer::filler(left, next.wrapping_sub(1));
@@ -252,7 +257,7 @@ impl Ring {
                     )
                 }
             } else {
-                record[words - 2].write((self.stamp)());
+                record[words - 2].write((self.stamp)().max(last_stamp));
                 record[words - 1].write(Trailer::record(payload.len(), next).0);
                 let (new, to) = (head.moved(words), self.block.word(BEFORE + index).cast());
                 let (from, bytes) = (record.as_ptr().cast(), words * WORD);
@@ -271,6 +276,22 @@ impl Ring {
         }
         self.without.fetch_add(1, Relaxed);
         Err(Refused::NoCid)
+    }
+
+    /// The sequence number of a record at `position`, and the stamp of the one before it, or 0.
+    #[inline(always)]
+    fn after(&self, copy: &[AtomicU64], position: u64) -> (u32, u64) {
+        if position == 0 {
+            return (0, 0);
+        }
+        let before = |words: usize| {
+            let index = (position as usize).wrapping_sub(words) & self.mask;
+            copy[BEFORE + index].load(Relaxed)
+        };
+        let last = Trailer(before(1));
+        // A filler, that of the last record before it, comes where the words begin again.
+        let filler = if last.is_filler() { last.words() } else { 0 };
+        (last.sequence().wrapping_add(1), before(filler + record::OVERHEAD))
     }
 
     /// Gives the current copy a head, if it has none yet. One ticket does for an append.
@@ -317,13 +338,17 @@ impl Ring {
     }
 
     /// The ring's reader, unless there is one already. Allocates.
+    ///
+    /// In a child of `fork` there is none at first. One that the forking thread had becomes the child's
+    /// with its first drain; if another one came before, it gets nothing any more.
     #[must_use]
     pub fn reader(&self) -> Option<Reader<'_>> {
-        (!self.is_read.swap(true, Acquire)).then(|| Reader::new(self))
+        Reader::new(self)
     }
 
     /// Copies all records that are there now into `snapshot`, and leaves them where they are. Those
-    /// that are appended meanwhile may be missing.
+    /// that are appended meanwhile may be missing, though later ones of other cids are there; so may
+    /// those that a reader takes out meanwhile.
     ///
     /// # Panics
     /// If `snapshot` was made for a ring of another length.

@@ -18,6 +18,7 @@
 #![allow(unsafe_code)]
 
 use crate::builder::{BuildError, Builder, Initialiser, Numa};
+use crate::cancel::Uncancelled;
 use crate::cids::Shape;
 use crate::control::{Change, Control};
 use crate::fork::{self, Fork, Locked};
@@ -126,6 +127,7 @@ impl Shared {
         self.populate
     }
     /// Whether this process may use the items.
+    #[inline]
     pub(crate) fn is_usable(&self) -> bool {
         self.fork == Fork::Copied || self.generation == fork::generation() || {
             core::hint::cold_path();
@@ -235,6 +237,7 @@ impl Shared {
     }
 
     fn new_range(&self, slot: usize) -> io::Result<Range> {
+        let _whole = Uncancelled::new();
         let mut range = Range::map(&Plan {
             name: &self.name,
             shape: self.items.shape,
@@ -349,6 +352,7 @@ impl Shared {
 
     /// Opens a child's ranges to it, as the pool was told.
     pub(crate) fn after_fork(&self) {
+        let _whole = Uncancelled::new();
         for slot in (0..self.items.used()).filter(|&slot| self.items.base(slot).is_some()) {
             // SAFETY: a range with a base; the forking thread has the lock.
             if !unsafe { self.items.range(slot) }.after_fork(&self.name) {

@@ -10,6 +10,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+use crate::cancel::Uncancelled;
 use crate::cids::{Place, Shape, Source};
 use crate::copies;
 use crate::pool::{Item, Pool};
@@ -142,10 +143,14 @@ impl Shared {
 
 impl Pool {
     /// The copies of `item` that have pages of their own: those that some cid wrote to, or to an
-    /// item beside it. `None` where the kernel does not say.
+    /// item beside it. `None` where the kernel does not say, or the pool does not [own](Self::owns) it.
     #[must_use]
     pub fn resident(&self, item: Item) -> Option<Vec<(Place, NonNull<u8>)>> {
+        // What is the pool's now is not unmapped before this is done.
         let _guard = crossbeam_epoch::pin();
+        if !self.owns(item) {
+            return None;
+        }
         let pagemap = Pagemap::open()?;
         let shape: Shape = self.0.items.shape;
         let page = pagemap.page;
@@ -169,6 +174,8 @@ impl Pool {
 struct Pagemap {
     file: File,
     page: usize,
+    // Dropped last.
+    _whole: Uncancelled,
 }
 
 const PRESENT: u64 = 1 << 63;
@@ -180,7 +187,9 @@ const CHUNK: usize = 512;
 
 impl Pagemap {
     fn open() -> Option<Self> {
-        Some(Self { file: File::open("/proc/self/pagemap").ok()?, page: os::page_size() })
+        let whole = Uncancelled::new();
+        let file = File::open("/proc/self/pagemap").ok()?;
+        Some(Self { file, page: os::page_size(), _whole: whole })
     }
 
     /// Calls `each` with the offset of every page that is the mapping's own.

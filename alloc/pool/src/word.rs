@@ -14,12 +14,12 @@
 //! The contract of each is `rseq_sys::copies`': here it is repeated in its own words.
 
 use crate::cids;
-use crate::field::{Field, Word};
+use crate::field::{Field, WORD, Word};
 use crate::per_cid::PerCid;
 use bytemuck::Pod;
 use cidalloc::percid::Cids;
 use core::fmt;
-use rseq_sys::copies::Outcome;
+use rseq_sys::copies::{COPY_MAX, Outcome};
 
 /// The calling thread has no cid now: the operation was not done.
 ///
@@ -150,6 +150,9 @@ impl<'a, T: Pod, W: Word> CurrentWord<'a, T, W> {
     ///
     /// # Errors
     /// [`NoCid`].
+    ///
+    /// # Panics
+    /// If `w` is the word itself: an operation that was interrupted would have changed it.
     #[inline]
     pub fn compare_store_store<X: Word>(
         &self,
@@ -158,7 +161,8 @@ impl<'a, T: Pod, W: Word> CurrentWord<'a, T, W> {
         w: Field<T, X>,
         x: X,
     ) -> Result<Compared<W>, NoCid> {
-        // SAFETY: as in `add`, for both words.
+        assert!(self.field.offset() != w.offset(), "the other word is another one");
+        // SAFETY: as in `add`, for both words, which are two.
         compared(unsafe {
             cids::compare_store_store(
                 self.cids(),
@@ -180,7 +184,9 @@ impl<'a, T: Pod, W: Word> CurrentWord<'a, T, W> {
     /// [`NoCid`].
     ///
     /// # Panics
-    /// If `from` does not fit into the field from `at` on.
+    /// If `from` does not fit into the field from `at` on, if the word itself would be among what is
+    /// written, or if it is more than 64 KiB: an operation that takes longer than the thread may run on
+    /// would never end.
     #[inline]
     pub fn compare_copy_store<X: Word, const N: usize>(
         &self,
@@ -191,7 +197,12 @@ impl<'a, T: Pod, W: Word> CurrentWord<'a, T, W> {
         from: &[X],
     ) -> Result<Compared<W>, NoCid> {
         assert!(at <= N && from.len() <= N - at, "the words fit into the field");
-        // SAFETY: as in `add`; so many words are in the field, and as many in the slice.
+        assert!(size_of_val(from) <= COPY_MAX, "no more than 64 KiB are copied at once");
+        let begin = to.offset() + at * WORD;
+        let written = begin..begin + size_of_val(from);
+        assert!(!written.contains(&self.field.offset()), "the word is not among those written");
+        // SAFETY: as in `add`; so many words are in the field, which are not the one that is compared, and
+        // as many in the slice.
         compared(unsafe {
             cids::compare_copy_store(
                 self.cids(),

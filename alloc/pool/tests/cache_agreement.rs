@@ -14,6 +14,7 @@ use core::sync::atomic::{
 use sources::{interrupted, many_threads, source};
 use std::sync::OnceLock;
 use std::thread;
+use support::Stop;
 
 under_each_source!(
     an_answer_is_of_its_key_whoever_inserts_meanwhile,
@@ -81,13 +82,13 @@ fn what_was_inserted_before_all_was_cleared_is_not_found() {
                 }
             });
         }
+        let _stop = Stop(&running);
         for _ in 0..20_000 {
             let least = now.fetch_add(1, SeqCst) + 1;
             cache.clear();
             cleared.store(least, SeqCst);
             assert!(cache.get(5).is_none_or(|found| found >= least));
         }
-        running.store(false, Relaxed);
     });
 }
 

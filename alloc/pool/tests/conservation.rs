@@ -7,7 +7,7 @@ mod support;
 use cidpool::{AllocateError, Item, Pool, registry};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::collections::HashSet;
-use support::{rerun_well, word};
+use support::{Stop, rerun_well, word};
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 20_000;
@@ -116,7 +116,7 @@ fn storms() {
 #[ignore = "run by the others, with one source of cids each"]
 fn trims_in_a_storm() {
     let pool = Pool::builder(64).stride(4096).ranges_max(32).build().unwrap();
-    let done = AtomicBool::new(false);
+    let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
@@ -153,17 +153,18 @@ fn trims_in_a_storm() {
                 })
             })
             .collect();
-        let (pool, done) = (&pool, &done);
+        let (pool, stop) = (&pool, Stop(&running));
+        let running = &running;
         let trimmer = scope.spawn(move || {
             let mut retired = 0;
-            while !done.load(Relaxed) {
+            while running.load(Relaxed) {
                 retired += pool.trim();
                 assert!(registry().iter().any(|other| other.name == pool.name()));
             }
             retired
         });
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        done.store(true, Relaxed);
+        drop(stop);
         println!("{} ranges given back", trimmer.join().unwrap());
         println!("{}", pool.statistics());
     });

@@ -14,6 +14,7 @@ use core::sync::atomic::{
 use sources::{interrupted, many_threads, source};
 use std::sync::Barrier;
 use std::thread;
+use support::Stop;
 
 under_each_source!(
     nothing_is_lost_when_the_second_thread_comes,
@@ -74,8 +75,8 @@ fn nothing_is_lost_by_threads_that_handlers_interrupt() {
                 thread::yield_now();
             }
         });
+        let _stop = Stop(&exact);
         interrupted(many_threads(), handler, |_| (0..ADDS).for_each(|_| COUNTER.increment()));
-        exact.store(false, Relaxed);
     });
     let all = many_threads() as u64 * ADDS + IN_HANDLERS.load(Relaxed);
     assert!(IN_HANDLERS.load(Relaxed) > 0, "no handler ran");
@@ -99,13 +100,13 @@ fn a_sum_is_between_what_has_happened_and_what_has_begun() {
                 }
             });
         }
+        let _stop = Stop(&running);
         for round in 0..2000 {
             let least = happened.load(SeqCst);
             let sum = if round % 2 == 0 { counter.sum() } else { counter.sum_exact().unwrap() };
             let most = begun.load(SeqCst);
             assert!((least..=most).contains(&sum), "{least} <= {sum} <= {most}");
         }
-        running.store(false, Relaxed);
     });
     assert_eq!(counter.sum(), happened.load(SeqCst));
 }
@@ -126,11 +127,11 @@ fn an_exact_sum_is_the_value_at_one_instant() {
                 }
             });
         }
+        let _stop = Stop(&running);
         for _ in 0..3000 {
             let sum = counter.sum_exact().unwrap();
             assert!(sum <= threads as u64, "{}", sum.cast_signed());
         }
-        running.store(false, Relaxed);
     });
     assert_eq!(counter.sum_exact(), Ok(0));
 }

@@ -2,10 +2,14 @@
 
 mod support;
 
-use cidpool::{AllocateError, Fork, FreeError, Item, Pool, Populate};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use cidpool::{
+    AllocateError, Cache, Fork, FreeError, FreeList, Item, List, Node, PerCid, Pool, Populate,
+    Ring, Snapshot, WhenFull, field,
+};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use std::collections::HashSet;
-use support::{in_child, signal_in_child, word};
+use support::{Stop, in_child, rerun_well, signal_in_child, word};
 
 const POPULATES: [Populate; 2] = [Populate::Zero, Populate::Image];
 
@@ -143,6 +147,33 @@ fn an_unusable_pool_says_so_in_the_child_and_leaves_its_addresses_alone() {
     }
 }
 
+/// The page that another library's handler of `fork` maps in the child.
+static TAKEN: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+extern "C" fn take_the_page() {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: in the child there is nothing to be lost.
+    unsafe { libc::mmap(TAKEN.load(Relaxed).cast(), 4096, protection, flags, -1, 0) };
+}
+
+#[test]
+fn a_child_ends_in_which_something_else_is_where_the_pool_was() {
+    rerun_well("another_handler_of_fork_comes_first", &[]);
+}
+
+#[test]
+#[ignore = "run by another one, in a process in which no pool was made before"]
+fn another_handler_of_fork_comes_first() {
+    // SAFETY: a handler that is made for it.
+    unsafe { libc::pthread_atfork(None, None, Some(take_the_page)) };
+    let pool = pool(Fork::Unusable, Populate::Zero);
+    let item = pool.allocate().unwrap();
+    TAKEN.store(item.as_ptr().as_ptr().map_addr(|address| address & !4095), Relaxed);
+    assert_eq!(signal_in_child(|| {}), libc::SIGABRT);
+    free(&pool, item);
+}
+
 #[test]
 fn a_child_may_drop_what_it_cannot_use() {
     let mut unusable = Some(pool(Fork::Unusable, Populate::Image));
@@ -164,6 +195,96 @@ fn a_child_may_drop_what_it_cannot_use() {
     });
     let pool = unusable.unwrap();
     free(&pool, item);
+}
+
+/// One structure of each kind, with something in it.
+struct Structures {
+    boxes: FreeList<u64>,
+    nodes: List<u64>,
+    ring: Ring,
+    cache: Cache<u64, u64>,
+    value: PerCid<u64>,
+}
+
+impl Structures {
+    fn new(fork: Fork) -> Self {
+        let pool = |item_len: usize| Pool::builder(item_len).fork(fork).build().unwrap();
+        let made = Self {
+            boxes: FreeList::new(&pool(64), 4).unwrap(),
+            nodes: List::new(&pool(8)).unwrap(),
+            ring: Ring::new(&pool(Ring::item_len(4096)), WhenFull::Overwrite).unwrap(),
+            cache: Cache::new(&pool(4096)).unwrap(),
+            value: PerCid::new(&pool(8)).unwrap(),
+        };
+        made.use_all();
+        made
+    }
+
+    fn use_all(&self) {
+        // More than a stack has room for: some go to the depot.
+        (0..20).for_each(|i| drop(self.boxes.push(Box::new(i))));
+        (0..3).for_each(|i| self.nodes.push(Node::new(i)).unwrap());
+        self.ring.append(b"record").unwrap();
+        self.cache.insert(1, 2);
+        self.value.word(field!(u64)).add(3).unwrap();
+    }
+
+    fn records(&self) -> usize {
+        let mut snapshot = Snapshot::new(&self.ring);
+        self.ring.snapshot(&mut snapshot);
+        snapshot.records().count()
+    }
+}
+
+#[test]
+fn a_child_may_drop_structures_that_it_cannot_use() {
+    let structures = Structures::new(Fork::Unusable);
+    let boxes = structures.boxes.len();
+    let mut taken = Some(structures.boxes.take(|| 0));
+    in_child(|| {
+        drop(taken.take());
+        true
+    });
+    drop(taken);
+    let mut structures = Some(structures);
+    in_child(|| {
+        let mut inherited = structures.take().unwrap();
+        let nodes = inherited.nodes.drain().count();
+        let values = inherited.value.quiescent().count();
+        let found = inherited.boxes.drain().len();
+        drop(inherited);
+        nodes == 0 && values == 0 && found < boxes
+    });
+    let mut structures = structures.unwrap();
+    assert_eq!(structures.boxes.drain().len(), boxes, "what was taken went back");
+    assert_eq!(structures.nodes.drain().count(), 3);
+    assert_eq!((structures.records(), structures.value.sum(field!(u64))), (1, 3));
+}
+
+#[test]
+fn structures_of_a_wiped_pool_begin_anew_in_the_child() {
+    let structures = Structures::new(Fork::Wiped);
+    let boxes = structures.boxes.len();
+    let mut structures = Some(structures);
+    in_child(|| {
+        let mut inherited = structures.take().unwrap();
+        let is_wiped = inherited.nodes.drain().count() == 0
+            && inherited.records() == 0
+            && inherited.cache.get(1).is_none()
+            && inherited.value.sum(field!(u64)) == 0
+            // What was between cids is still there.
+            && inherited.boxes.drain().len() < boxes;
+        inherited.use_all();
+        let is_used = inherited.nodes.drain().count() == 3
+            && inherited.records() == 1
+            && inherited.value.sum(field!(u64)) == 3
+            && !inherited.boxes.drain().is_empty();
+        drop(inherited);
+        is_wiped && is_used
+    });
+    let mut structures = structures.unwrap();
+    assert_eq!(structures.boxes.drain().len(), boxes);
+    assert_eq!((structures.nodes.drain().count(), structures.records()), (3, 1));
 }
 
 #[test]
@@ -197,11 +318,11 @@ fn children_of_children_have_pools_as_well() {
 #[test]
 fn a_fork_amid_allocations_leaves_a_pool_that_works() {
     let pool = Pool::builder(64).stride(4096).ranges_max(16).build().unwrap();
-    let done = AtomicBool::new(false);
+    let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while !done.load(Relaxed) {
+                while running.load(Relaxed) {
                     let mut items = Vec::new();
                     if pool.allocate_many(50, &mut items).is_ok() {
                         // SAFETY: ours, once.
@@ -211,6 +332,7 @@ fn a_fork_amid_allocations_leaves_a_pool_that_works() {
                 }
             });
         }
+        let _stop = Stop(&running);
         for _ in 0..100 {
             let mine = pool.allocate();
             in_child(|| {
@@ -228,6 +350,5 @@ fn a_fork_amid_allocations_leaves_a_pool_that_works() {
                 free(&pool, item);
             }
         }
-        done.store(true, Relaxed);
     });
 }

@@ -168,6 +168,21 @@ fn what_one_cid_gave_another_one_gets() {
     assert!(elsewhere >= 8, "batches of the depot, at least");
 }
 
+/// Longer than what one section moves.
+#[test]
+fn long_batches_come_to_a_stack_in_parts() {
+    let pool = Pool::builder(4096 * 8).build().unwrap();
+    let mut list = FreeList::<u64>::new(&pool, 4).unwrap();
+    let refused = (0..10_000).filter(|&i| list.push(Box::new(i)).is_err()).count();
+    let mut found: Vec<u64> = core::iter::from_fn(|| list.pop()).map(|object| *object).collect();
+    assert!(found.len() > 2048, "no more than one batch came");
+    found.extend(list.drain().into_iter().map(|object| *object));
+    assert_eq!(found.len() + refused, 10_000);
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len() + refused, 10_000, "one was there twice");
+}
+
 #[test]
 fn a_pool_that_begins_as_an_image_is_for_no_list() {
     let pool = Pool::builder(64).populate(Populate::Image).build().unwrap();

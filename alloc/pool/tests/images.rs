@@ -4,7 +4,7 @@ mod support;
 
 use cidpool::{Item, Pool, PoolSet, Populate};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use support::word;
+use support::{Stop, word};
 
 const PATTERN: u64 = 0x0123_4567_89ab_cdef;
 
@@ -124,14 +124,16 @@ fn sets_use_the_initial_value_and_the_next_larger_pool_when_one_is_full() {
 /// A page that the kernel copies while the image changes must not keep what the image held before.
 #[test]
 fn no_copy_keeps_the_old_image_when_its_page_is_copied_meanwhile() {
-    let pool = Pool::builder(64).populate(Populate::Image).build().unwrap();
+    // Two items and no more: whichever cid has the free one, it is what comes.
+    let pool = Pool::builder(2048).stride(4096).ranges_max(1).populate(Populate::Image);
+    let pool = pool.build().unwrap();
     let (neighbour, item) = (pool.allocate().unwrap(), pool.allocate().unwrap());
     free(&pool, item);
-    let done = AtomicBool::new(false);
+    let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let page = item.as_ptr().as_ptr().map_addr(|address| address & !4095);
-            while !done.load(Relaxed) {
+            while running.load(Relaxed) {
                 // SAFETY: the first page of copy 0, of which this test makes all use.
                 let result = unsafe { libc::madvise(page.cast(), 4096, libc::MADV_DONTNEED) };
                 assert_eq!(result, 0);
@@ -140,6 +142,7 @@ fn no_copy_keeps_the_old_image_when_its_page_is_copied_meanwhile() {
                 word(neighbour.as_ptr()).store(1, Relaxed);
             }
         });
+        let _stop = Stop(&running);
         for round in 1..=ROUNDS {
             let again = pool.allocate_init(&round.to_ne_bytes()).unwrap();
             assert_eq!(again, item);
@@ -148,7 +151,6 @@ fn no_copy_keeps_the_old_image_when_its_page_is_copied_meanwhile() {
             }
             free(&pool, again);
         }
-        done.store(true, Relaxed);
     });
     free(&pool, neighbour);
 }

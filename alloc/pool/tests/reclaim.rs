@@ -2,7 +2,8 @@
 
 mod support;
 
-use cidpool::{Pool, Populate, registry};
+use cidpool::{Item, Pool, Populate, registry};
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use support::word;
 
@@ -125,6 +126,25 @@ fn the_registry_may_be_read_while_pools_come_and_go() {
             });
         }
     });
+}
+
+#[test]
+fn of_what_is_no_item_nothing_is_said() {
+    let (pool, other) = (Pool::builder(64).build().unwrap(), Pool::builder(64).build().unwrap());
+    let (item, foreign) = (pool.allocate().unwrap(), other.allocate().unwrap());
+    word(item.as_ptr()).store(1, Relaxed);
+    assert_eq!(pool.resident(item).map(|found| found.len()), Some(1));
+    let local = 1u64;
+    let interior = item.as_ptr().map_addr(|address| address.saturating_add(8));
+    let nowhere = NonNull::without_provenance(core::num::NonZero::<usize>::MAX);
+    for address in [NonNull::from(&local).cast(), foreign.as_ptr(), interior, nowhere] {
+        assert_eq!(pool.resident(Item::from_ptr(address)), None);
+    }
+    // SAFETY: ours, once.
+    unsafe {
+        pool.free(item);
+        other.free(foreign);
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ mod support;
 use cidpool::ring::{Drained, Reader, Refused, Ring, Snapshot, WhenFull, ticks};
 use cidpool::{Place, Pool, Source};
 use core::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 use sources::{interrupted, many_threads, source};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::thread;
+use support::{Done, Stop};
 
 under_each_source!(
     each_record_that_was_not_refused_is_read_once,
@@ -80,11 +81,12 @@ impl Seen {
 /// Appends from many threads, with a reader beside them; returns how many were appended and refused.
 fn storm(ring: &Ring, each: u64, mut beside: impl FnMut()) -> (u64, u64) {
     let (appended, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-    let running = AtomicU64::new(many_threads() as u64);
+    let done = AtomicUsize::new(0);
     thread::scope(|scope| {
         for who in 0..many_threads() as u64 {
-            let (appended, refused, running) = (&appended, &refused, &running);
+            let (appended, refused, done) = (&appended, &refused, &done);
             scope.spawn(move || {
+                let _done = Done(done);
                 let mut buffer = [0; 256];
                 for number in 0..each {
                     match ring.append(record(&mut buffer, who, number)) {
@@ -92,10 +94,9 @@ fn storm(ring: &Ring, each: u64, mut beside: impl FnMut()) -> (u64, u64) {
                         Err(_) => refused.fetch_add(1, Relaxed),
                     };
                 }
-                running.fetch_sub(1, SeqCst);
             });
         }
-        while running.load(SeqCst) > 0 {
+        while done.load(SeqCst) < many_threads() {
             beside();
             thread::yield_now();
         }
@@ -160,14 +161,15 @@ fn handlers_append_too() {
             REFUSED_IN_HANDLERS.fetch_add(1, Relaxed);
         }
     };
-    let (mut seen, stop) = (Seen::default(), AtomicBool::new(false));
+    let (mut seen, running) = (Seen::default(), AtomicBool::new(true));
     let mut reader = ring.reader().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(SeqCst) {
+            while running.load(SeqCst) {
                 seen.drain(&mut reader);
             }
         });
+        let _stop = Stop(&running);
         interrupted(many_threads(), handler, |who| {
             for number in 0..10_000 {
                 if ring.append(record(&mut [0; 256], who as u64, number)).is_err() {
@@ -175,7 +177,6 @@ fn handlers_append_too() {
                 }
             }
         });
-        stop.store(true, SeqCst);
     });
     while seen.drain(&mut reader) > 0 {}
     let of_handlers = seen.numbers.iter().filter(|&&(who, _)| who == HANDLER).count() as u64;
@@ -242,6 +243,24 @@ fn what_is_left_is_the_newest() {
     let numbers: Vec<_> = snapshot.records().map(|record| parse(record.payload).1).collect();
     assert!(numbers.is_sorted() && numbers.last() == Some(&99_999), "{numbers:?}");
     assert!(numbers.len() > 5);
+}
+
+#[test]
+fn stamps_of_one_place_never_descend_though_the_clock_goes_back() {
+    fn backwards() -> u64 {
+        static NOW: AtomicU64 = AtomicU64::new(1 << 40);
+        NOW.fetch_sub(1, Relaxed)
+    }
+    let pool = Pool::builder(Ring::item_len(4096)).build().unwrap();
+    let ring = Ring::with_stamps(&pool, WhenFull::Overwrite, backwards).unwrap();
+    let (mut snapshot, mut last) = (Snapshot::new(&ring), HashMap::new());
+    for number in 0..1000 {
+        ring.append(record(&mut [0; 256], 1, number)).unwrap();
+        ring.snapshot(&mut snapshot);
+        let newest = snapshot.records().max_by_key(|record| parse(record.payload).1).unwrap();
+        let before = last.insert(newest.place, newest.stamp).unwrap_or(0);
+        assert!(before <= newest.stamp, "{before} before {newest:?}");
+    }
 }
 
 #[test]

@@ -123,6 +123,40 @@ fn what_was_compared_was_stored_once() {
     assert_eq!(shop.sum(field!(Shop, hits)), stored.into_inner());
 }
 
+#[test]
+#[should_panic(expected = "the other word is another one")]
+fn a_word_is_not_stored_twice_in_one_operation() {
+    let _ = shop().word(field!(Shop, hits)).compare_store_store(0, 1, field!(Shop, hits), 2);
+}
+
+#[test]
+#[should_panic(expected = "the word is not among those written")]
+fn a_word_is_not_copied_over_in_the_operation_that_compares_it() {
+    let log = field!(Shop, log);
+    let _ = shop().word(log.index(3)).compare_copy_store(0, 1, log, 2, &[1, 2]);
+}
+
+#[test]
+fn words_beside_those_written_may_be_compared() {
+    let log = field!(Shop, log);
+    for compared in [1, 4] {
+        let outcome = shop().word(log.index(compared)).compare_copy_store(0, 1, log, 2, &[1, 2]);
+        assert_eq!(outcome, Ok(Compared::Stored));
+    }
+}
+
+#[test]
+#[should_panic(expected = "no more than 64 KiB")]
+fn an_operation_is_short() {
+    const WORDS: usize = 8192;
+    let pool = Pool::builder((WORDS + 2) * 8).stride(128 << 10).build().unwrap();
+    let long = PerCid::<[u64; WORDS + 2]>::new(&pool).unwrap();
+    let all = field!([u64; WORDS + 2]);
+    let word = long.word(all.index(0));
+    assert_eq!(word.compare_copy_store(0, 1, all, 1, &[1; WORDS]), Ok(Compared::Stored));
+    let _ = word.compare_copy_store(1, 2, all, 1, &[1; WORDS + 1]);
+}
+
 /// In each copy the log is that of the last commit, and the money that of all of them.
 #[test]
 #[ignore = "run under each source"]

@@ -166,7 +166,7 @@ pub unsafe fn compare_two_store(
 /// holds `expected`.
 ///
 /// # Safety
-/// As [`add`], for both words. Nobody relies on `other` unless they saw `new`.
+/// As [`add`], for both words, which are two. Nobody relies on `other` unless they saw `new`.
 #[inline]
 pub unsafe fn compare_store_store(
     current: &Current,
@@ -234,8 +234,9 @@ pub unsafe fn pop_all(current: &Current, shift: u32, head: *mut u64) -> Outcome 
 /// `word`, if `word` holds `expected`.
 ///
 /// # Safety
-/// As [`add`], for `word` and for `len` bytes at `to`; `len` bytes at `from` are readable, and the
-/// two do not overlap. Nobody relies on the bytes at `to` unless they saw `new`.
+/// As [`add`], for `word` and for `len` bytes at `to`; `len` bytes at `from` are readable, and none of
+/// the three overlap. `len` is at most [`super::COPY_MAX`]. Nobody relies on the bytes at `to` unless
+/// they saw `new`.
 #[inline]
 #[expect(clippy::too_many_arguments, reason = "the operation's")]
 pub unsafe fn compare_copy_store(

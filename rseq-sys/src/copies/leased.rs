@@ -15,6 +15,7 @@ use crate::lease::Lease;
 use crate::sync::{
     AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
+    fence,
 };
 
 mod through;
@@ -149,6 +150,8 @@ pub unsafe fn compare_store_store(
     other_new: u64,
 ) -> Outcome {
     let store = |n| {
+        // After the commits before it, as the parent module's order says.
+        fence(Release);
         // SAFETY: the thread's copy, by the caller's promise.
         unsafe { at(other, n, shift) }.store(other_new, Relaxed);
     };
@@ -250,6 +253,8 @@ pub unsafe fn compare_copy_store(
     len: usize,
 ) -> Outcome {
     let copy = |n: usize| {
+        // As in `compare_store_store`.
+        fence(Release);
         // SAFETY: the thread's copy and the caller's bytes, which do not overlap.
         unsafe { copy_bytes(to.wrapping_add(n << shift), from, len) };
     };

@@ -49,7 +49,10 @@
 //! # Invariants
 //! Those of [`crate::cs`]: CID-EXCLUSIVE, COMMIT-LAST, NO-CALL-IN-WINDOW. So:
 //! - what `compare_store_store` writes to `w`, and `compare_copy_store` to `to`, nobody else reads
-//!   unless they saw `v` committed, and each new try may write it anew;
+//!   unless they saw `v` committed, and each new try may write it anew. So `v` is not among it: a try
+//!   that was interrupted would have changed it, and the next one would compare what that one wrote;
+//! - a window ends before the thread's time does, or it never would. So `compare_copy_store` copies no
+//!   more than [`COPY_MAX`];
 //! - where `w` of `compare_two_store` is a gate, who closed it and made a fence may change `v` and open
 //!   it again: it is read before `v`, so that who finds it open again finds the new `v`;
 //! - a word that other threads change too (an atomic exchange, say) is not for these operations
@@ -59,6 +62,10 @@
 //! As in [`crate::cs`]: who is at a copy sees what was committed there before. Who reads a copy from
 //! elsewhere reads with acquire, and sees what was written before the commit that it sees: on x86-64
 //! stores become visible in order, arm64 commits with store-release.
+//!
+//! What is written before a commit, readers may still trust by an earlier one (the other entry of a cache's
+//! slot, say): who sees a word of it sees, after an acquire fence, all commits before it. On arm64
+//! sections load the word with load-acquire for that, which no store-release before it passes.
 #![allow(unsafe_code)]
 
 use crate::registration::Registration;
@@ -133,6 +140,10 @@ impl Current {
         }
     }
 }
+
+/// The most bytes that `compare_copy_store` may copy: some ten microseconds, where a thread runs on for a
+/// millisecond at least before another one comes.
+pub const COPY_MAX: usize = 64 << 10;
 
 /// What came of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

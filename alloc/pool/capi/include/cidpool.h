@@ -9,8 +9,9 @@
  *
  * A function that fails returns NULL or -1, and sets errno to what its comment lists; one that does
  * not leaves errno as it was. Who creates something destroys it. "MT-safe": any threads may call it
- * at the same time. "For signal handlers": a handler may call it, whatever it interrupted. Under
- * "Safety" stands what the caller promises.
+ * at the same time. "For signal handlers": a handler may call it, whatever it interrupted. A thread
+ * that is to be cancelled is so after the function, not in it. Under "Safety" stands what the caller
+ * promises.
  *
  * This file is generated from the sources of the library.
  */
@@ -73,6 +74,11 @@
  * The default stride, which `cidpool_percpu_ptr` and others take where they are given none.
  */
 #define CIDPOOL_STRIDE (64 << 10)
+
+/**
+ * The most bytes that `cidpool_compare_copy_store` copies.
+ */
+#define CIDPOOL_COPY_MAX (64 << 10)
 
 /**
  * What a pool is to be like.
@@ -367,7 +373,7 @@ size_t cidpool_trim(struct cidpool *pool);
  * The pool that the item at `ptr` is of.
  *
  * Returns it, or null and `errno`:
- * - `EFAULT`: `ptr` is in no item of a pool.
+ * - `EFAULT`: `ptr` is not where an item of a pool begins.
  *
  * MT-safe. For signal handlers.
  *
@@ -386,7 +392,8 @@ struct cidpool *cidpool_of(const void *ptr);
  *   its initialiser failed;
  * - `EPERM`: an ancestor process keeps the pool for itself.
  *
- * MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
+ * MT-safe, without a lock but when a range is added, or free items of other cids are collected. For
+ * signal handlers, but at such a time.
  *
  * # Safety
  * `pool` is null or of `cidpool_create`, and not destroyed yet.
@@ -590,11 +597,11 @@ int cidpool_register_current_thread(void);
 
 /**
  * The copy that is the calling thread's now. It may be another one at once: operations find it by
- * themselves, and whoever takes a copy from here must make do with it being somebody else's.
+ * themselves, and whoever takes a copy from here must make do with it being somebody else's. In a
+ * signal handler above an operation it is there, also where operations would say `EAGAIN`.
  *
  * Returns the number, or -1 and `errno`:
- * - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
- *   handler above an operation;
+ * - `EAGAIN`: the thread has no cid now: others have all of them, or it is at its end;
  * - `EOPNOTSUPP`, `ENOMEM`: as `cidpool_register_current_thread`.
  *
  * MT-safe. For signal handlers, but for the process's first call of the library.
@@ -637,7 +644,7 @@ void *cidpool_percpu_ptr_at(const struct cidpool *pool, void *ptr, int node, int
  * the pool. What others do to the copies meanwhile is seen word by word: read them as atomics.
  *
  * Returns 0, or what `each` returned that was not 0, or -1 and `errno`:
- * - `EINVAL`: `pool` or `ptr` is null.
+ * - `EINVAL`: `pool`, `ptr` or `each` is null.
  *
  * MT-safe. Not for signal handlers.
  *
@@ -698,8 +705,8 @@ int cidpool_compare_two_store_strided(uint64_t *v,
 
 /**
  * If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0,
- * or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw
- * `newv`.
+ * or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if `v2` is `v`. Others may look
+ * at `v2` only if they saw `newv`.
  *
  * # Safety
  * As for `cidpool_add_strided`, both.
@@ -713,8 +720,9 @@ int cidpool_compare_store_store_strided(uint64_t *v,
 
 /**
  * If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`,
- * with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look
- * at `to` only if they saw `newv`.
+ * with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if
+ * `len` is above `CIDPOOL_COPY_MAX`, or `v` lies in the bytes at `to`. Others may look at `to` only if
+ * they saw `newv`.
  *
  * # Safety
  * As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an
@@ -827,12 +835,14 @@ void cidpool_counter_destroy(struct cidpool_counter *counter);
 
 /**
  * Adds `count`, modulo 2^64: a negative number by its two's complement. Never fails, never waits.
+ * `errno` stays as it was.
  *
  * MT-safe. For signal handlers, but for the second thread's first add, which may allocate:
  * `cidpool_counter_spread` does that ahead.
  *
  * # Safety
- * `counter` is of `cidpool_counter_create`, and not destroyed yet.
+ * `counter` is of `cidpool_counter_create`, and not destroyed yet. Null ends the process: to look
+ * would take as long as the add.
  */
 void cidpool_counter_add(struct cidpool_counter *counter, uint64_t count);
 
@@ -1006,50 +1016,82 @@ static inline int cidpool_current_mm_cid(void)
     return copy < 0 ? 0 : copy;
 }
 
-#define CIDPOOL_COPY_0_(v, cpu, stride) \
-    ((__typeof__(v))((uintptr_t)(v) - (size_t)(cpu) * (size_t)(stride)))
+/* What the macros below do, in functions: each argument is looked at once. */
+static inline uint64_t *cidpool_copy_0_(uint64_t *v, int cpu, size_t stride)
+{
+    return (uint64_t *)((uintptr_t)v - (size_t)cpu * stride);
+}
+static inline int cidpool_add_at_(uint64_t *v, uint64_t count, int cpu, size_t stride)
+{
+    return cidpool_add_strided(cidpool_copy_0_(v, cpu, stride), count, stride);
+}
+static inline int cidpool_compare_store_at_(
+    uint64_t *v, uint64_t expect, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    return cidpool_compare_store_on_strided(v, expect, newv, cpu, stride);
+}
+static inline int cidpool_compare_store_store_at_(uint64_t *v, uint64_t expect, uint64_t *v2,
+    uint64_t newv2, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    v2 = cidpool_copy_0_(v2, cpu, stride);
+    return cidpool_compare_store_store_strided(v, expect, newv, v2, newv2, stride);
+}
+static inline int cidpool_compare_two_store_at_(uint64_t *v, uint64_t expect, uint64_t *v2,
+    uint64_t expect2, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    v2 = cidpool_copy_0_(v2, cpu, stride);
+    return cidpool_compare_two_store_strided(v, expect, v2, expect2, newv, stride);
+}
+static inline int cidpool_compare_copy_store_at_(uint64_t *v, uint64_t expect, void *to,
+    const void *from, size_t len, uint64_t newv, int cpu, size_t stride)
+{
+    v = cidpool_copy_0_(v, cpu, stride);
+    to = (void *)((uintptr_t)to - (size_t)cpu * stride);
+    return cidpool_compare_copy_store_strided(v, expect, newv, to, from, len, stride);
+}
+static inline int cidpool_list_pop_at_(
+    uint64_t *head, size_t offset, void **node, int cpu, size_t stride)
+{
+    return cidpool_list_pop_strided(cidpool_copy_0_(head, cpu, stride), node, offset, stride);
+}
+
+/* cpu[, stride] */
+#define CIDPOOL_CPU_(...) \
+    CIDPOOL_1ST_(__VA_ARGS__, 0), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)
 
 /* cidpool_load_add_store__ptr(mo, mode, v, count, cpu[, stride]) */
 #define cidpool_load_add_store__ptr(mo, mode, v, count, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_add(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            count, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_add_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(count), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, cpu[, stride]) */
 #define cidpool_load_cbne_store__ptr(mo, mode, v, expect, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_store_on(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_VALUE_(newv), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, cpu[, stride]) */
 #define cidpool_load_cbne_store_store__ptr(mo, mode, v, expect, v2, newv2, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_store_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            newv2, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_store_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_WORD_(v2), CIDPOOL_VALUE_(newv2), CIDPOOL_VALUE_(newv), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, cpu[, stride]) */
 #define cidpool_load_cbne_load_cbne_store__ptr(mo, mode, v, expect, v2, expect2, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_two_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, CIDPOOL_COPY_0_(v2, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect2, newv, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_two_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), \
+            CIDPOOL_WORD_(v2), CIDPOOL_VALUE_(expect2), CIDPOOL_VALUE_(newv), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 /* cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, cpu[, stride]) */
 #define cidpool_load_cbne_memcpy_store__ptr(mo, mode, v, expect, to, from, len, newv, ...) \
     ((void)(mo), (void)(mode), \
-        cidpool_compare_copy_store(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            expect, newv, CIDPOOL_COPY_0_(to, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            from, len, CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_compare_copy_store_at_(CIDPOOL_WORD_(v), CIDPOOL_VALUE_(expect), to, from, len, \
+            CIDPOOL_VALUE_(newv), CIDPOOL_CPU_(__VA_ARGS__)))
 
 /*
  * cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, cpu[, stride]):
@@ -1057,8 +1099,7 @@ static inline int cidpool_current_mm_cid(void)
  */
 #define cidpool_load_cbeq_store_add_load_store__ptr(mo, mode, v, expectnot, voffp, load, ...) \
     ((void)(mo), (void)(mode), (void)sizeof(char[(expectnot) == 0 ? 1 : -1]), \
-        cidpool_list_pop(CIDPOOL_COPY_0_(v, CIDPOOL_1ST_(__VA_ARGS__, 0), \
-            CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)), \
-            (void **)(load), (size_t)(voffp), CIDPOOL_2ND_(__VA_ARGS__, CIDPOOL_STRIDE, 0)))
+        cidpool_list_pop_at_(CIDPOOL_WORD_(v), (size_t)(voffp), (void **)(load), \
+            CIDPOOL_CPU_(__VA_ARGS__)))
 
 #endif /* CIDPOOL_H */

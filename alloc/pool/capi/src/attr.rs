@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::errno::{INVALID, Result, pointer, status};
+use crate::errno::{INVALID, Result, answer, pointer, status};
 use crate::places;
 use cidpool::{BindMode, Builder, Fork, Numa, Populate, RANGES_MAX, RangeImage, STRIDE};
 use core::ffi::{c_int, c_ulong, c_void};
@@ -141,10 +141,13 @@ pub extern "C" fn cidpool_attr_create() -> *mut Attr {
 /// `attr` is of `cidpool_attr_create`, and not destroyed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_attr_destroy(attr: *mut Attr) {
-    if !attr.is_null() {
-        // SAFETY: by the caller's promise.
-        drop(unsafe { Box::from_raw(attr) });
-    }
+    answer((), || {
+        if !attr.is_null() {
+            // SAFETY: by the caller's promise.
+            drop(unsafe { Box::from_raw(attr) });
+        }
+        Ok(())
+    });
 }
 
 /// One copy per cid, `stride` bytes apart: 0 for the default of 64 KiB. `max_nr_cpus` is 0, or the

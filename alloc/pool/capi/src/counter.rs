@@ -40,21 +40,27 @@ pub extern "C" fn cidpool_counter_create() -> *mut CounterHandle {
 /// more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_counter_destroy(counter: *mut CounterHandle) {
-    if !counter.is_null() {
-        // SAFETY: by the caller's promise.
-        drop(unsafe { Box::from_raw(counter) });
-    }
+    answer((), || {
+        if !counter.is_null() {
+            // SAFETY: by the caller's promise.
+            drop(unsafe { Box::from_raw(counter) });
+        }
+        Ok(())
+    });
 }
 
 /// Adds `count`, modulo 2^64: a negative number by its two's complement. Never fails, never waits.
+/// `errno` stays as it was.
 ///
 /// MT-safe. For signal handlers, but for the second thread's first add, which may allocate:
 /// `cidpool_counter_spread` does that ahead.
 ///
 /// # Safety
-/// `counter` is of `cidpool_counter_create`, and not destroyed yet.
+/// `counter` is of `cidpool_counter_create`, and not destroyed yet. Null ends the process: to look
+/// would take as long as the add.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cidpool_counter_add(counter: *mut CounterHandle, count: u64) {
+    // No guard of `errno`: an add that may change it has its own.
     // SAFETY: by the caller's promise.
     unsafe { (*counter).0.add(count) };
 }

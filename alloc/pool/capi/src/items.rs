@@ -34,7 +34,8 @@ const _: () = assert!(CIDPOOL_STRIDE == cidpool::STRIDE);
 ///   its initialiser failed;
 /// - `EPERM`: an ancestor process keeps the pool for itself.
 ///
-/// MT-safe, without a lock but when a range is added. For signal handlers, but at such a time.
+/// MT-safe, without a lock but when a range is added, or free items of other cids are collected. For
+/// signal handlers, but at such a time.
 ///
 /// # Safety
 /// `pool` is null or of `cidpool_create`, and not destroyed yet.

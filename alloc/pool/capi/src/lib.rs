@@ -19,11 +19,12 @@
 //! - A function that fails returns null or -1, and sets `errno` to what its comment lists. One that
 //!   does not leaves `errno` as it was.
 //! - Handles are the caller's: who creates one destroys it, once, when nobody uses it any more.
-//!   Null is refused with `EINVAL`, and is nothing to destroy.
+//!   Null is refused with `EINVAL`, but by `cidpool_counter_add`, which does not look; and is
+//!   nothing to destroy.
 //! - Where a comment says "MT-safe" any threads may call the function at the same time. "For signal
 //!   handlers" says that a handler may call it whatever it interrupted.
 //! - Nothing unwinds into C: a mistake of the library, and being out of memory for a few words of
-//!   its own, end the process.
+//!   its own, end the process. No function is a cancellation point.
 //!
 //! No other symbol leaves the library; it is never unloaded. `malloc` is the program's.
 #![deny(unsafe_code)]

@@ -6,19 +6,24 @@
 //!   ROOT[a] ─► table[b] ─► table[c] ─► leaf[d] ─► pool     of each page of copy 0 of each range
 //! ```
 //!
-//! Looking up is four loads, for signal handlers too. Tables are never freed. An entry is written
-//! before the first item of its range is handed out to C, and taken out when the pool goes: who has
-//! an item finds its pool, and no entry leads to a pool that is gone.
+//! Looking up is four loads. An entry is written before the first item of its range is handed out to
+//! C, and taken out when the pool goes, for which all tables are gone through: who has an item finds
+//! its pool, and no entry leads to a pool that is gone. Entries of ranges that were given back stay.
+//!
+//! Tables are mapped, and never unmapped: a page for each 2 MiB in which a copy 0 ever was. Nothing
+//! here takes a lock or allocates from `malloc`, so it is for signal handlers, and no child of `fork`
+//! waits for anybody.
 
 #![allow(unsafe_code)]
 
+use crate::errno::{NO_MEMORY, Result};
 use crate::pool::Handle;
-use core::iter::from_fn;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use memmap2::{MmapOptions, MmapRaw};
 
 const PAGE: usize = 1 << 12;
 const LEVEL_BITS: u32 = 9;
@@ -50,20 +55,21 @@ fn below(entry: &AtomicPtr<()>) -> Option<&'static Table> {
 }
 
 /// The table below `entry`, which is made if need be.
-fn made_below(entry: &AtomicPtr<()>) -> &'static Table {
+fn made_below(entry: &AtomicPtr<()>) -> Result<&'static Table> {
     if let Some(table) = below(entry) {
-        return table;
+        return Ok(table);
     }
-    let new: *mut Table = Box::into_raw(Box::new(Table::new()));
-    match entry.compare_exchange(null_mut(), new.cast(), AcqRel, Acquire) {
-        // SAFETY: given up for ever.
-        Ok(_) => unsafe { &*new },
-        Err(theirs) => {
-            // SAFETY: made above, and seen by nobody.
-            drop(unsafe { Box::from_raw(new) });
-            // SAFETY: as in `below`.
-            unsafe { &*theirs.cast() }
+    let map = MmapOptions::new().len(size_of::<Table>()).map_anon();
+    let map = MmapRaw::from(map.map_err(|_| NO_MEMORY)?);
+    let new: *mut () = map.as_mut_ptr().cast();
+    match entry.compare_exchange(null_mut(), new, AcqRel, Acquire) {
+        Ok(_) => {
+            core::mem::forget(map);
+            // SAFETY: zero is a table of nulls, and it is given up for ever.
+            Ok(unsafe { &*new.cast() })
         }
+        // SAFETY: as in `below`.
+        Err(theirs) => Ok(unsafe { &*theirs.cast() }),
     }
 }
 
@@ -80,76 +86,39 @@ pub(crate) fn of(address: usize) -> Option<*const Handle> {
     (!pool.is_null()).then(|| pool.cast_const().cast())
 }
 
-/// The entries of the pages of copy 0 of the range at `base`.
-fn entries(base: usize, stride: usize) -> impl Iterator<Item = &'static AtomicPtr<()>> {
-    (base..base + stride).step_by(PAGE).map(|page| {
-        let leaf = INNER.iter().fold(&ROOT, |table, &shift| made_below(table.entry(page, shift)));
-        leaf.entry(page, LEAF)
-    })
+/// Has the pages of copy 0 of the range at `base` lead to `pool`, whose range it is. Two threads that
+/// come at once write the same.
+#[cold]
+pub(crate) fn add(base: usize, stride: usize, pool: *const Handle) -> Result<()> {
+    for page in (base..base + stride).step_by(PAGE) {
+        let mut table = &ROOT;
+        for shift in INNER {
+            table = made_below(table.entry(page, shift))?;
+        }
+        table.entry(page, LEAF).store(pool.cast_mut().cast(), Release);
+    }
+    Ok(())
 }
 
-/// The ranges of one pool that have entries: a list that only grows while it is shared.
-#[derive(Debug)]
-pub(crate) struct Ranges(AtomicPtr<Link>);
-
-#[derive(Debug)]
-struct Link {
-    base: usize,
-    next: *mut Link,
+/// Takes all entries out that lead to `pool`, which goes: nobody has its items.
+pub(crate) fn remove_all(pool: *const Handle) {
+    remove_below(&ROOT, &INNER, pool.cast_mut().cast());
 }
 
-impl Ranges {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(null_mut()))
-    }
-
-    /// Has the pages of the range at `base` lead to `pool`, whose ranges these are. No lock, so
-    /// that no child of `fork` waits for one; two threads that come at once write the same.
-    #[cold]
-    pub(crate) fn add(&self, base: usize, stride: usize, pool: *const Handle) {
-        // On the list first: what has entries is on it.
-        if !self.has(base) {
-            let link = Box::into_raw(Box::new(Link { base, next: null_mut() }));
-            self.0.update(Release, Relaxed, |next| {
-                // SAFETY: not on the list yet, so nobody else's.
-                unsafe { (*link).next = next };
-                link
-            });
-        }
-        for entry in entries(base, stride) {
-            entry.store(pool.cast_mut().cast(), Release);
-        }
-    }
-
-    /// Whether a range at `base` is on the list: one that was given back may come again, also when
-    /// another pool had its addresses meanwhile.
-    fn has(&self, base: usize) -> bool {
-        // SAFETY: links are freed by `remove_all` alone, which nobody is beside.
-        let mut link = unsafe { self.0.load(Acquire).as_ref() };
-        while let Some(Link { base: known, next }) = link {
-            if *known == base {
-                return true;
+/// `inner` are the shifts of `table` and of those below it, but for the leaves.
+fn remove_below(table: &Table, inner: &[u32], pool: *mut ()) {
+    for entry in &table.0 {
+        match inner.split_first() {
+            Some((_, inner)) => {
+                if let Some(table) = below(entry) {
+                    remove_below(table, inner, pool);
+                }
             }
-            // SAFETY: as above.
-            link = unsafe { next.as_ref() };
-        }
-        false
-    }
-
-    /// Takes all entries out that lead to `pool`, which goes: nobody has its items.
-    pub(crate) fn remove_all(&mut self, stride: usize, pool: *const Handle) {
-        let mut next = core::mem::replace(self.0.get_mut(), null_mut());
-        let links = from_fn(|| {
-            // SAFETY: a link of the list that is ours alone now.
-            let link = (!next.is_null()).then(|| unsafe { Box::from_raw(next) })?;
-            next = link.next;
-            Some(link)
-        });
-        for link in links {
-            for entry in entries(link.base, stride) {
-                // The range may have been given back, and be another pool's by now.
-                let pool = pool.cast_mut().cast();
-                let _ = entry.compare_exchange(pool, null_mut(), AcqRel, Relaxed);
+            None => {
+                // A range that was given back may be another pool's by now.
+                if entry.load(Relaxed) == pool {
+                    let _ = entry.compare_exchange(pool, null_mut(), AcqRel, Relaxed);
+                }
             }
         }
     }

@@ -87,11 +87,11 @@ pub extern "C" fn cidpool_register_current_thread() -> c_int {
 }
 
 /// The copy that is the calling thread's now. It may be another one at once: operations find it by
-/// themselves, and whoever takes a copy from here must make do with it being somebody else's.
+/// themselves, and whoever takes a copy from here must make do with it being somebody else's. In a
+/// signal handler above an operation it is there, also where operations would say `EAGAIN`.
 ///
 /// Returns the number, or -1 and `errno`:
-/// - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
-///   handler above an operation;
+/// - `EAGAIN`: the thread has no cid now: others have all of them, or it is at its end;
 /// - `EOPNOTSUPP`, `ENOMEM`: as `cidpool_register_current_thread`.
 ///
 /// MT-safe. For signal handlers, but for the process's first call of the library.
@@ -161,8 +161,9 @@ pub unsafe extern "C" fn cidpool_percpu_ptr_at(
 }
 
 /// Is told of one copy: its address, and whose it is. Any value but 0 ends the iteration.
-pub type EachFunction =
-    unsafe extern "C" fn(data: *mut c_void, copy: *mut c_void, node: c_int, cid: c_int) -> c_int;
+pub type EachFunction = Option<
+    unsafe extern "C" fn(data: *mut c_void, copy: *mut c_void, node: c_int, cid: c_int) -> c_int,
+>;
 
 /// Calls `each` with every copy of the item at `ptr`, in the order of their numbers: copies that no
 /// cid wrote to hold what copies hold at first, and to read them costs no memory. As long as this
@@ -170,7 +171,7 @@ pub type EachFunction =
 /// the pool. What others do to the copies meanwhile is seen word by word: read them as atomics.
 ///
 /// Returns 0, or what `each` returned that was not 0, or -1 and `errno`:
-/// - `EINVAL`: `pool` or `ptr` is null.
+/// - `EINVAL`: `pool`, `ptr` or `each` is null.
 ///
 /// MT-safe. Not for signal handlers.
 ///
@@ -186,6 +187,7 @@ pub unsafe extern "C" fn cidpool_percpu_for_each(
     answer(-1, || {
         // SAFETY: by the caller's promise.
         let (handle, item) = unsafe { handle_and_item(pool, ptr) }?;
+        let each = each.ok_or(INVALID)?;
         for (place, copy) in handle.pool.copies(item) {
             let (node, cid) = (place.node as c_int, place.cid as c_int);
             // SAFETY: by the caller's promise.

@@ -9,7 +9,7 @@
 
 use crate::attr::Attr;
 use crate::errno::{Errno, INVALID, NO_MEMORY, Result, answer, pointer, status};
-use crate::owners::{self, Ranges};
+use crate::owners;
 use cidpool::{AllocateError, Item, Pool};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::NonNull;
@@ -22,8 +22,6 @@ use std::sync::Arc;
 /// A pool.
 pub struct Handle {
     pub(crate) pool: Pool,
-    /// What leads from addresses to here.
-    ranges: Ranges,
     /// An initialiser failed: what is of its range is nobody's.
     has_failed: Arc<AtomicBool>,
     /// It goes with its set.
@@ -54,6 +52,7 @@ impl Handle {
         Ok(item.as_ptr().as_ptr().cast())
     }
 
+    /// Sees to it that C's item leads to its pool; or frees it.
     #[inline]
     pub(crate) fn publish(&self, item: Item) -> Result<()> {
         if self.has_failed.load(Acquire) {
@@ -65,7 +64,10 @@ impl Handle {
         let address = item.as_ptr().addr().get();
         if owners::of(address) != Some(core::ptr::from_ref(self)) {
             let stride = self.pool.stride();
-            self.ranges.add(address & !(stride - 1), stride, self);
+            owners::add(address & !(stride - 1), stride, self).inspect_err(|_| {
+                // SAFETY: just allocated.
+                unsafe { self.pool.free(item) };
+            })?;
         }
         Ok(())
     }
@@ -76,9 +78,9 @@ impl Handle {
     /// A box of `cidpool_create`, which nobody else uses any more.
     pub(crate) unsafe fn destroy(pool: *mut Self) {
         // SAFETY: by the caller's promise.
-        let mut handle = unsafe { Box::from_raw(pool) };
-        let stride = handle.pool.stride();
-        handle.ranges.remove_all(stride, pool);
+        let handle = unsafe { Box::from_raw(pool) };
+        owners::remove_all(pool);
+        drop(handle);
     }
 }
 
@@ -116,7 +118,7 @@ pub unsafe extern "C" fn cidpool_create(
         }
         let pool = builder.build()?;
         let is_in_set = AtomicBool::new(false);
-        let handle = Handle { pool, ranges: Ranges::new(), has_failed, is_in_set };
+        let handle = Handle { pool, has_failed, is_in_set };
         Ok(Box::into_raw(Box::new(handle)))
     })
 }
@@ -165,7 +167,7 @@ pub unsafe extern "C" fn cidpool_trim(pool: *mut Handle) -> usize {
 /// The pool that the item at `ptr` is of.
 ///
 /// Returns it, or null and `errno`:
-/// - `EFAULT`: `ptr` is in no item of a pool.
+/// - `EFAULT`: `ptr` is not where an item of a pool begins.
 ///
 /// MT-safe. For signal handlers.
 ///

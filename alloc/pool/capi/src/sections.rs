@@ -21,7 +21,8 @@
 //! repeat because the thread moved on.
 //!
 //! Each returns 0 when it is done, 1 where it left, and -1 with `errno`:
-//! - `EINVAL`: `stride` is not a power of two;
+//! - `EINVAL`: `stride` is not a power of two; or what is written before `v` is not apart from it, or
+//!   takes too long;
 //! - `EAGAIN`: the thread has no cid now: others have all of them, it is at its end, or in a signal
 //!   handler above an operation;
 //! - `EOPNOTSUPP`: the process has no cids, and will have none;
@@ -38,6 +39,10 @@ use crate::places::{self, Process};
 use cidalloc::percid::Cids;
 use cidpool::sections::{self, Outcome};
 use core::ffi::{c_int, c_void};
+
+/// The most bytes that `cidpool_compare_copy_store` copies.
+pub const CIDPOOL_COPY_MAX: usize = 64 << 10;
+const _: () = assert!(CIDPOOL_COPY_MAX == sections::COPY_MAX);
 
 const DONE: c_int = 0;
 const LEFT: c_int = 1;
@@ -63,6 +68,12 @@ fn told(stride: usize, operation: impl FnOnce(&'static Cids, u32) -> Outcome) ->
         let outcome = run(stride, operation)?;
         Ok(if matches!(outcome, Outcome::Done(_)) { DONE } else { LEFT })
     })
+}
+
+/// What C is told of arguments with which nothing can be done as a whole.
+#[cold]
+fn refused() -> c_int {
+    answer(-1, || Err(INVALID))
 }
 
 /// Of one that does; it is written to `to` if the operation is done.
@@ -162,8 +173,8 @@ pub unsafe extern "C" fn cidpool_compare_two_store_strided(
 }
 
 /// If `expect` is at `v`, stores `newv2` at `v2`, and then `newv` at `v`, with release. Returns 0,
-/// or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look at `v2` only if they saw
-/// `newv`.
+/// or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if `v2` is `v`. Others may look
+/// at `v2` only if they saw `newv`.
 ///
 /// # Safety
 /// As for `cidpool_add_strided`, both.
@@ -176,6 +187,9 @@ pub unsafe extern "C" fn cidpool_compare_store_store_strided(
     newv2: u64,
     stride: usize,
 ) -> c_int {
+    if v == v2 {
+        return refused();
+    }
     // SAFETY: by the caller's promise.
     told(stride, |cids, shift| unsafe {
         sections::compare_store_store(cids, shift, v, expect, newv, v2, newv2)
@@ -183,8 +197,9 @@ pub unsafe extern "C" fn cidpool_compare_store_store_strided(
 }
 
 /// If `expect` is at `v`, copies `len` bytes from `from` to `to`, and then stores `newv` at `v`,
-/// with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`. Others may look
-/// at `to` only if they saw `newv`.
+/// with release. Returns 0, or 1 if not, or -1 as `cidpool_compare_store_strided`; `EINVAL` also if
+/// `len` is above `CIDPOOL_COPY_MAX`, or `v` lies in the bytes at `to`. Others may look at `to` only if
+/// they saw `newv`.
 ///
 /// # Safety
 /// As for `cidpool_add_strided`, `v` and the `len` bytes at `to`; those at `from`, which is an
@@ -199,7 +214,14 @@ pub unsafe extern "C" fn cidpool_compare_copy_store_strided(
     len: usize,
     stride: usize,
 ) -> c_int {
-    let (to, from) = (to.cast(), from.cast());
+    let (to, from) = (to.cast::<u8>(), from.cast());
+    if len > CIDPOOL_COPY_MAX {
+        return refused();
+    }
+    let (word, bytes) = (v.addr(), to.addr());
+    if word < bytes.wrapping_add(len) && bytes < word.wrapping_add(size_of::<u64>()) {
+        return refused();
+    }
     // SAFETY: by the caller's promise.
     told(stride, |cids, shift| unsafe {
         sections::compare_copy_store(cids, shift, v, expect, newv, to, from, len)

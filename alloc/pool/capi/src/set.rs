@@ -130,17 +130,18 @@ pub unsafe extern "C" fn cidpool_set_add_pool(set: *mut Set, pool: *mut Handle) 
         let (set, handle) = unsafe { (Set::of(set)?, Handle::of(pool)?) };
         let busy = Errno(libc::EBUSY);
         let place = set.pools.get(order(handle.pool.item_len())).ok_or(INVALID)?;
-        if !set.takes(&handle.pool) {
-            return Err(INVALID);
-        }
         if handle.is_in_set.swap(true, AcqRel) {
             return Err(busy);
         }
-        let added = place.compare_exchange(null_mut(), pool, AcqRel, Relaxed);
-        added.map(drop).map_err(|_| {
-            handle.is_in_set.store(false, Relaxed);
-            busy
-        })
+        // What the first pool decides stays decided: from here on it is refused only for another one,
+        // of its kind, that came in between.
+        let added = if set.takes(&handle.pool) {
+            let added = place.compare_exchange(null_mut(), pool, AcqRel, Relaxed);
+            added.map(drop).map_err(|_| busy)
+        } else {
+            Err(INVALID)
+        };
+        added.inspect_err(|_| handle.is_in_set.store(false, Relaxed))
     })
 }
 

@@ -24,6 +24,12 @@ impl Program {
             command.env_remove(name);
         }
         command.env("CIDALLOC_CID", cids);
+        // What the kernel offers is the kernel's affair; these are ours.
+        match cids {
+            "emulated" => command.env("EXPECTED_CIDS", "yes"),
+            "none" => command.env("EXPECTED_CIDS", "no"),
+            _ => command.env_remove("EXPECTED_CIDS"),
+        };
         command
     }
     fn run(&self, cids: &str, arguments: &[&str]) -> Output {
@@ -141,7 +147,9 @@ fn the_ported_example_counts_and_loses_no_node() {
         match output.status.code() {
             Some(0) => {}
             Some(77) if cids == "none" => {}
-            Some(77) => skip(&format!("{AFTER} with cids {cids}: {}", said(&output))),
+            Some(77) if cids != "emulated" => {
+                skip(&format!("{AFTER} with cids {cids}: {}", said(&output)))
+            }
             _ => panic!("{AFTER} with cids {cids}: {}", said(&output)),
         }
     }

@@ -45,8 +45,18 @@ impl Head {
     }
     /// Words since `position`.
     pub(super) fn since(self, position: u64) -> u64 {
-        self.position().wrapping_sub(position) & POSITION
+        between(position, self.position())
     }
+    /// Words of a ring of so many since `tail`; `None` where that is ahead: then the reader took what was
+    /// appended after this head was loaded, and it is no more the copy's.
+    pub(super) fn unread(self, tail: u64, words: usize) -> Option<usize> {
+        usize::try_from(self.since(tail)).ok().filter(|&unread| unread <= words)
+    }
+}
+
+/// Words from one position to a later one.
+pub(super) fn between(first: u64, second: u64) -> u64 {
+    second.wrapping_sub(first) & POSITION
 }
 
 /// The last word of a record, or of a filler.
@@ -88,6 +98,16 @@ mod tests {
         let moved = head.moved(5);
         assert_eq!((moved.0 >> POSITION_BITS, moved.position()), (3, 3));
         assert_eq!(moved.since(head.position()), 5);
+        assert_eq!(between(head.position(), moved.position()), 5);
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_head_that_the_tail_has_passed() {
+        let head = Head(3 << POSITION_BITS | 2);
+        assert_eq!(head.unread(2, 16), Some(0));
+        assert_eq!(head.unread(POSITION, 16), Some(3), "it wrapped");
+        assert_eq!(head.unread(head.moved(1).position(), 16), None);
+        assert_eq!(head.unread(head.moved(16).position(), 16), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! Nothing is allocated after [`Snapshot::new`].
 
-use super::record::{Head, OVERHEAD, Trailer};
+use super::record::{Head, OVERHEAD, Trailer, between};
 use super::{BEFORE, HEAD, Ring, SEEN, TAIL, WhenFull};
 use crate::cids::Place;
 use core::sync::atomic::{
@@ -97,7 +97,8 @@ impl Snapshot {
         let Some(head) = Head::of(copy[HEAD].load(Acquire)) else { return };
         let tail = copy[TAIL].load(Relaxed);
         let there = match ring.when_full {
-            WhenFull::DropNewest => head.since(tail) as usize,
+            // None, where a reader has taken more meanwhile than there was at that head.
+            WhenFull::DropNewest => head.unread(tail, ring.words()).unwrap_or(0),
             WhenFull::Overwrite => {
                 let new = if taking { head.since(tail) } else { head.position() };
                 usize::try_from(new).unwrap_or(usize::MAX).min(ring.words() - ring.record_words_max)
@@ -113,7 +114,7 @@ impl Snapshot {
         // what allowed that.
         fence(Acquire);
         let overwritten = match ring.when_full {
-            WhenFull::DropNewest => copy[TAIL].load(Relaxed).wrapping_sub(tail),
+            WhenFull::DropNewest => between(tail, copy[TAIL].load(Relaxed)),
             WhenFull::Overwrite => {
                 let now = Head(copy[HEAD].load(Relaxed)).since(head.position());
                 (now + there as u64).saturating_sub((ring.words() - ring.record_words_max) as u64)

@@ -11,7 +11,8 @@ pub fn monotonic_ns() -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
-/// The CPU's own clock, in ticks of its own: the time stamp counter, or the virtual count of arm64.
+/// The CPU's own clock, in ticks of its own: the time stamp counter, or the virtual count of arm64. It is
+/// read some instructions early or late, as the CPU orders them.
 /// The same on all CPUs where the kernel uses it for its clock (`clocksource0/current_clocksource` under
 /// `/sys/devices/system/clocksource` says `tsc` or `arch_sys_counter`); elsewhere records of
 /// different CPUs come in a wrong order.

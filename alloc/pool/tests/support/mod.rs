@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::process::{Command, Output};
 
 /// Runs the ignored test `name` of the calling test program in a process of its own.
@@ -64,4 +64,23 @@ pub(crate) fn signal_in_child(what: impl FnOnce()) -> i32 {
 pub(crate) fn word<'a>(copy: NonNull<u8>) -> &'a AtomicU64 {
     // SAFETY: tests pass copies of items that are theirs, of 8 bytes at least.
     unsafe { AtomicU64::from_ptr(copy.cast().as_ptr()) }
+}
+
+/// Ends the loops of threads that run while it is true, when this is dropped: also by a panic, which
+/// would else wait for them for ever.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
+}
+
+/// Counts a thread that is done, also by a panic, when this is dropped.
+pub(crate) struct Done<'a>(pub(crate) &'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
 }

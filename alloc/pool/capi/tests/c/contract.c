@@ -1,6 +1,7 @@
 /* What each function returns, for what it is meant for and for what it refuses. */
 #include "check.h"
 #include "cidpool.h"
+#include "refuse.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -19,6 +20,13 @@
         int done_ = (call);                                                            \
         CHECK(done_ == 0, "%d, errno %d, %s", done_, errno, strerror(errno));          \
         CHECK(errno == 4711, "errno is now %d", errno);                                \
+    } while (0)
+
+#define KEPT(call)                                                                     \
+    do {                                                                               \
+        errno = 4711;                                                                  \
+        call;                                                                          \
+        CHECK(errno == 4711, "errno is now %d, %s", errno, strerror(errno));           \
     } while (0)
 
 static struct cidpool *pool_of(size_t item_len, struct cidpool_attr *attr) {
@@ -55,8 +63,8 @@ static void attributes(void) {
     DONE(cidpool_attr_set_fork(attr, CIDPOOL_FORK_WIPED));
     DONE(cidpool_attr_set_numa(attr, CIDPOOL_NUMA_PREFERRED));
     struct cidpool *pool = pool_of(24, attr);
-    cidpool_attr_destroy(attr);
-    cidpool_attr_destroy(NULL);
+    KEPT(cidpool_attr_destroy(attr));
+    KEPT(cidpool_attr_destroy(NULL));
     DONE(cidpool_destroy(pool));
 }
 
@@ -147,14 +155,15 @@ static void items(void) {
     }
     CHECK(cidpool_of(one) == pool && cidpool_of(two) == pool, "%p, %p", (void *)one, (void *)two);
     REFUSED(cidpool_of(&attr), EFAULT);
+    REFUSED(cidpool_of(one + 8), EFAULT);
     REFUSED(cidpool_of(NULL), EFAULT);
     REFUSED(cidpool_percpu_try_free(pool, NULL), EINVAL);
     REFUSED(cidpool_percpu_try_free(pool, &attr), EFAULT);
     REFUSED(cidpool_percpu_try_free(pool, one + 8), EINVAL);
     DONE(cidpool_percpu_try_free(pool, one));
     REFUSED(cidpool_percpu_try_free(pool, one), EALREADY);
-    cidpool_percpu_free(two);
-    cidpool_percpu_free(NULL);
+    KEPT(cidpool_percpu_free(two));
+    KEPT(cidpool_percpu_free(NULL));
     DONE(cidpool_destroy(pool));
     cidpool_attr_destroy(attr);
 }
@@ -207,6 +216,12 @@ static void sets(void) {
     REFUSED(cidpool_set_add_pool(set, global), EINVAL);
     DONE(cidpool_set_add_pool(set, large));
     REFUSED(cidpool_destroy(small), EBUSY);
+    /* A set that refused a pool is as it was: any kind may be the first. */
+    struct cidpool_set *second_set = cidpool_set_create();
+    REFUSED(cidpool_set_add_pool(second_set, small), EBUSY);
+    DONE(cidpool_set_add_pool(second_set, global));
+    REFUSED(cidpool_set_add_pool(second_set, other), EINVAL);
+    DONE(cidpool_set_destroy(second_set));
 
     REFUSED(cidpool_set_percpu_malloc(set, CIDPOOL_STRIDE + 1), ENOMEM);
     REFUSED(cidpool_set_percpu_malloc(set, SIZE_MAX), ENOMEM);
@@ -226,7 +241,6 @@ static void sets(void) {
     DONE(cidpool_set_destroy(set));
     DONE(cidpool_set_destroy(NULL));
     DONE(cidpool_destroy(other));
-    DONE(cidpool_destroy(global));
 }
 
 struct seen {
@@ -268,6 +282,7 @@ static void places(void) {
     struct seen seen = {0, -1, item};
     REFUSED(cidpool_percpu_for_each(NULL, item, see, &seen), EINVAL);
     REFUSED(cidpool_percpu_for_each(pool, NULL, see, &seen), EINVAL);
+    REFUSED(cidpool_percpu_for_each(pool, item, NULL, &seen), EINVAL);
     DONE(cidpool_percpu_for_each(pool, item, see, &seen));
     CHECK(seen.copies == copies, "%d of %d", seen.copies, copies);
     seen = (struct seen){0, 1, item};
@@ -318,7 +333,7 @@ static void numbers(void) {
     CHECK(ranges == 1, "%zu ranges", ranges);
     DONE(cidpool_get_statistics(pool, &now));
     CHECK(now.items == 0 && now.ranges == 0, "%zu items, %zu ranges", now.items, now.ranges);
-    cidpool_write_statistics(STDERR_FILENO);
+    KEPT(cidpool_write_statistics(STDERR_FILENO));
     DONE(cidpool_destroy(pool));
 }
 
@@ -338,6 +353,31 @@ static void an_address_is_of_the_pool_that_has_it_now(void) {
     cidpool_percpu_free(item);
     DONE(cidpool_destroy(pools[1]));
     REFUSED(cidpool_of(item), EFAULT);
+}
+
+static void *is_cancelled_afterwards(void *is_whole) {
+    struct cidpool_statistics now;
+    struct cidpool_resident nodes[64];
+    CHECK(pthread_cancel(pthread_self()) == 0, "%s", strerror(errno));
+    struct cidpool *pool = pool_of(64, NULL);
+    void *item = cidpool_percpu_malloc(pool);
+    CHECK(cidpool_of(item) == pool, "%p", item);
+    DONE(cidpool_get_statistics(pool, &now));
+    cidpool_get_resident(pool, nodes, 64);
+    cidpool_write_statistics(STDERR_FILENO);
+    cidpool_percpu_free(item);
+    DONE(cidpool_destroy(pool));
+    *(int *)is_whole = 1;
+    pthread_testcancel();
+    return NULL;
+}
+static void no_thread_is_cancelled_within(void) {
+    pthread_t thread;
+    int is_whole = 0;
+    void *said;
+    CHECK(pthread_create(&thread, NULL, is_cancelled_afterwards, &is_whole) == 0, "a thread");
+    pthread_join(thread, &said);
+    CHECK(is_whole && said == PTHREAD_CANCELED, "%d, %p", is_whole, said);
 }
 
 #define HELD 300
@@ -429,6 +469,36 @@ static void forks(void) {
     }
 }
 
+/* What a child ends with; a check that fails ends it with 1. */
+enum { ADDED = 2, UNFILTERED };
+
+static void *add_and_tell(void *counter) {
+    errno = 4711;
+    cidpool_counter_add(counter, 1);
+    return (void *)(intptr_t)errno;
+}
+/* The second thread's first add maps memory, and the kernel refuses to name it. */
+static int child_adds_and_keeps_errno(struct cidpool *pool, uint64_t *item) {
+    static const int calls[] = {SYS_prctl};
+    pthread_t thread;
+    void *said = NULL;
+    (void)pool, (void)item;
+    struct cidpool_counter *counter = cidpool_counter_create();
+    KEPT(cidpool_counter_add(counter, 1));
+    if (refuse_calls(calls, COUNT(calls), EPERM) != 0) return UNFILTERED;
+    CHECK(pthread_create(&thread, NULL, add_and_tell, counter) == 0, "a thread");
+    pthread_join(thread, &said);
+    CHECK(said == (void *)4711, "errno was then %d", (int)(intptr_t)said);
+    CHECK(cidpool_counter_sum(counter) == 2, "%d", (int)cidpool_counter_sum(counter));
+    KEPT(cidpool_counter_destroy(counter));
+    return ADDED;
+}
+static void an_add_keeps_errno(void) {
+    int said = in_child(child_adds_and_keeps_errno, NULL, NULL);
+    if (said == UNFILTERED) SKIP("the kernel filters no system calls");
+    CHECK(said == ADDED, "%d", said);
+}
+
 static void *add_a_thousand(void *counter) {
     for (int i = 0; i < 1000; i++) cidpool_counter_add(counter, 3);
     return NULL;
@@ -460,8 +530,8 @@ static void counters(void) {
     DONE(cidpool_counter_spread(counter));
     cidpool_counter_add(counter, 1);
     CHECK(cidpool_counter_sum(counter) == 1, "after it was spread");
-    cidpool_counter_destroy(counter);
-    cidpool_counter_destroy(NULL);
+    KEPT(cidpool_counter_destroy(counter));
+    KEPT(cidpool_counter_destroy(NULL));
 }
 
 static const struct test_case cases[] = {
@@ -476,8 +546,11 @@ static const struct test_case cases[] = {
     {"global_pools", global_pools},
     {"numbers", numbers},
     {"an_address_is_of_the_pool_that_has_it_now", an_address_is_of_the_pool_that_has_it_now},
+    {"no_thread_is_cancelled_within", no_thread_is_cancelled_within},
     {"items_of_many_threads", items_of_many_threads},
     {"forks", forks},
+    /* Before others, for a process has the pools of its counters for ever. */
+    {"an_add_keeps_errno", an_add_keeps_errno},
     {"counters", counters},
 };
 MAIN(cases)

@@ -69,7 +69,7 @@ pub(super) fn crossbeam(load: Load) -> Cost {
     )
 }
 
-/// The reader has them in time order.
+/// The reader has those of each drain in time order.
 pub(super) fn ring(load: Load) -> Cost {
     let pool = super::pool_of_rings();
     let ring = Ring::with_stamps(&pool, WhenFull::DropNewest, ticks);
