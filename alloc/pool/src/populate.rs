@@ -169,10 +169,17 @@ impl Image {
         }
     }
 
-    /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. No more than
-    /// system calls.
-    pub(crate) fn renew(&self, name: &CStr, shape: Shape, base: NonNull<u8>) -> io::Result<()> {
-        let file = new_file(name, shape)?;
+    /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. `place` says
+    /// where these are to be, before the file has any page. No more than system calls.
+    pub(crate) fn renew(
+        &self,
+        name: &CStr,
+        base: NonNull<u8>,
+        place: impl FnOnce(),
+    ) -> io::Result<()> {
+        let file = new_file(name, self.shape)?;
+        map_copies(&file, self.shape, base)?;
+        place();
         let len = self.map.len();
         let mut written = 0;
         while written < len {
@@ -188,8 +195,7 @@ impl Image {
         }
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         // SAFETY: over the image's own mapping.
-        unsafe { map_fixed(self.map.as_mut_ptr(), len, flags, &file, 0) }?;
-        map_copies(&file, shape, base)
+        unsafe { map_fixed(self.map.as_mut_ptr(), len, flags, &file, 0) }
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Range {
     map: ManuallyDrop<MmapRaw>,
     base: NonNull<u8>,
     shape: Shape,
+    bind: BindMode,
     fork: Fork,
     /// The process that mapped it, by its ancestors.
     generation: u32,
@@ -69,6 +70,7 @@ impl Range {
             base: NonNull::new(aligned).ok_or(io::ErrorKind::OutOfMemory)?,
             map,
             shape,
+            bind,
             fork,
             generation: fork::generation(),
             image: None,
@@ -77,10 +79,8 @@ impl Range {
         if populate == Populate::Image {
             range.image = Some(Image::map(name, shape, range.base, fork)?);
         }
-        range.unbound = range.bind(bind);
+        range.unbound = range.place();
         range.name(name);
-        // Fails where the kernel was built without them: then there are none.
-        let _ = range.advise(libc::MADV_NOHUGEPAGE);
         match (fork, populate) {
             (Fork::Copied, _) => {}
             // Private mappings of a file cannot have it: `after_fork` does it.
@@ -97,12 +97,14 @@ impl Range {
     }
 
     /// Before anything is there: pages that exist are not moved. How many nodes were refused.
-    fn bind(&self, mode: BindMode) -> usize {
+    fn place(&self) -> usize {
+        // Fails where the kernel was built without them: then there are none.
+        let _ = self.advise(libc::MADV_NOHUGEPAGE);
         let bytes = self.shape.row_bytes();
         (0..self.shape.nodes)
             .filter(|&node| {
                 let row = self.base.as_ptr().wrapping_add(node * bytes);
-                policy::bind_range(row.cast(), bytes, node as u32, mode).is_err()
+                policy::bind_range(row.cast(), bytes, node as u32, self.bind).is_err()
             })
             .count()
     }
@@ -152,9 +154,16 @@ impl Range {
                 self.close();
                 true
             }
-            (Fork::Wiped, Some(image)) if image.renew(name, self.shape, self.base).is_err() => {
-                self.close();
-                false
+            (Fork::Wiped, Some(image)) => {
+                // What was said of the old mappings and their file does not hold for the new ones.
+                let place = || {
+                    self.place();
+                };
+                let is_renewed = image.renew(name, self.base, place).is_ok();
+                if !is_renewed {
+                    self.close();
+                }
+                is_renewed
             }
             _ => true,
         }
