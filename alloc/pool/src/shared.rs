@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) items: Items,
     pub(crate) control: Control,
     pub(crate) steals: AtomicUsize,
-    /// Nodes of ranges that the kernel did not bind.
+    /// Nodes of the ranges there are that the kernel did not bind.
     pub(crate) unbound: AtomicUsize,
 }
 
@@ -319,6 +319,7 @@ impl Shared {
             (0..self.items.used()).filter_map(|slot| self.items.retire(slot)).collect()
         };
         let count = retired.len();
+        self.unbound.fetch_sub(retired.iter().map(|range| range.unbound).sum(), Relaxed);
         retired.into_iter().for_each(Self::retire);
         count
     }
