@@ -169,18 +169,17 @@ impl Image {
         }
     }
 
-    /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. No more than
-    /// system calls. `mapped` is called between, when the file has no pages yet.
+    /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. `place` says
+    /// where these are to be, before the file has any page. No more than system calls.
     pub(crate) fn renew(
         &self,
         name: &CStr,
-        shape: Shape,
         base: NonNull<u8>,
-        mapped: impl FnOnce(),
+        place: impl FnOnce(),
     ) -> io::Result<()> {
-        let file = new_file(name, shape)?;
-        map_copies(&file, shape, base)?;
-        mapped();
+        let file = new_file(name, self.shape)?;
+        map_copies(&file, self.shape, base)?;
+        place();
         let len = self.map.len();
         let mut written = 0;
         while written < len {

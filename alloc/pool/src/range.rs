@@ -156,12 +156,15 @@ impl Range {
                 true
             }
             (Fork::Wiped, Some(image)) => {
-                let placed = || _ = self.place();
-                let is_new = image.renew(name, self.shape, self.base, placed).is_ok();
-                if !is_new {
+                // What was said of the old mappings and their file does not hold for the new ones.
+                let place = || {
+                    self.place();
+                };
+                let is_renewed = image.renew(name, self.base, place).is_ok();
+                if !is_renewed {
                     self.close();
                 }
-                is_new
+                is_renewed
             }
             _ => true,
         }

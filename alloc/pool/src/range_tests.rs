@@ -45,6 +45,24 @@ fn copies_of_another_node_do_not_take_over_a_node_s_policy() {
 }
 
 #[test]
+fn copies_that_a_child_finds_wiped_are_bound_as_before() {
+    if numa_sys::numa_available().is_err() {
+        println!("skipped: no NUMA");
+        return;
+    }
+    for populate in [Populate::Zero, Populate::Image] {
+        let range = Range::map(&Plan { fork: Fork::Wiped, ..plan(populate, 1) }).unwrap();
+        // As a child does it; this process's own copies are wiped by it, too.
+        assert!(range.after_fork(c"cidpool:range"));
+        for number in 0..3 {
+            let found = policy::policy_of_address(copy(&range, number).cast()).unwrap();
+            assert_eq!(found.mode, Mode::PREFERRED, "{populate:?}");
+            assert_eq!(found.nodes.lowest(), Some(0));
+        }
+    }
+}
+
+#[test]
 fn an_image_is_the_same_one_for_all_nodes() {
     let mut range = Range::map(&plan(Populate::Image, 2)).unwrap();
     range.image.as_mut().unwrap().fill(|bytes| bytes.fill(9));

@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) control: Control,
     pub(crate) steals: AtomicUsize,
     growth: Growth,
-    /// Nodes of ranges that the kernel did not bind.
+    /// Nodes of the ranges there are that the kernel did not bind.
     pub(crate) unbound: AtomicUsize,
 }
 
@@ -214,6 +214,7 @@ impl Shared {
                 // SAFETY: the slot is vacant, and the lock held.
                 return Ok(unsafe { self.items.install(slot, range, most) });
             }
+            self.unbound.fetch_sub(range.unbound, Relaxed);
         }
     }
 
@@ -389,6 +390,7 @@ impl Shared {
                 return count;
             }
             for range in retired.into_iter().flatten() {
+                self.unbound.fetch_sub(range.unbound, Relaxed);
                 Self::retire(range);
                 count += 1;
             }
