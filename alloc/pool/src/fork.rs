@@ -16,16 +16,20 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(cidalloc_model)]
+use crate::model::{Mutex, MutexGuard};
 use crate::registry;
 use crate::robust;
 use cidalloc::os::{self, SignalsBlocked};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{
+use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{
     AtomicBool, AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use rseq_sys::area::thread_pointer;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(cidalloc_model))]
+use std::sync::{Mutex, MutexGuard};
 
 /// What a child of `fork` finds of a pool that its parent made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -49,6 +49,8 @@ mod group;
 mod here;
 mod items;
 pub mod list;
+#[cfg(cidalloc_model)]
+pub mod model;
 pub mod per_cid;
 mod pool;
 mod populate;

@@ -29,11 +29,11 @@ use crate::range::{Plan, Range};
 use crate::registry;
 use crate::robust::{self, FreeError};
 use cidalloc::percid::{self, Cids};
-use core::sync::atomic::{
+use numa_sys::policy::BindMode;
+use rseq_sys::sync::{
     AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use numa_sys::policy::BindMode;
 use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
