@@ -24,8 +24,8 @@ struct Hands {
     mailbox: Vec<Item>,
     /// Tasks that are amidst of an operation.
     inside: usize,
-    /// Operations that have begun.
-    begun: u64,
+    /// Moments at which the pool had no item to give.
+    empty: u64,
     /// Whether thefts have a fence to go by.
     is_fenced: bool,
     retired: u64,
@@ -63,6 +63,7 @@ fn look() {
             let found = model::number(pool(), item);
             assert!(found == Some(number), "item {number} is held, and found to be {found:?}");
         }
+        hands.empty += u64::from(books.free.is_empty() && books.cached.is_empty());
         // A search that was the last one to say so looks once more.
         let is_at_rest = hands.inside == 0;
         assert!(
@@ -74,10 +75,7 @@ fn look() {
 }
 
 fn operate<T>(f: impl FnOnce(&Pool) -> T) -> T {
-    HANDS.with_borrow_mut(|hands| {
-        hands.inside += 1;
-        hands.begun += 1;
-    });
+    HANDS.with_borrow_mut(|hands| hands.inside += 1);
     let result = f(pool());
     HANDS.with_borrow_mut(|hands| hands.inside -= 1);
     result
@@ -115,8 +113,8 @@ pub(crate) struct Hand(Vec<Item>);
 impl Hand {
     /// Takes `n` at once, or none.
     pub(crate) fn take(&mut self, n: usize) {
-        let (others, begun) = HANDS.with_borrow(|hands| (hands.inside, hands.begun));
-        let books = world::at_once(|| model::look(pool()));
+        let empty = HANDS.with_borrow(|hands| hands.empty);
+        world::at_once(look);
         let mut items = Vec::new();
         let taken = operate(|pool| match n {
             1 => pool.allocate().map(|item| items.push(item)),
@@ -127,12 +125,9 @@ impl Hand {
         match taken {
             Ok(()) => self.0.extend(items),
             Err(AllocateError::Full { .. }) => {
-                let may_fail = n > 1
-                    || HANDS.with_borrow(|hands| {
-                        others > 0 || hands.begun > begun + 1 || !hands.is_fenced
-                    });
-                let is_empty = books.free.is_empty() && books.cached.is_empty();
-                assert!(may_fail || is_empty, "full, and there was {books:?}");
+                let may_be =
+                    n > 1 || HANDS.with_borrow(|hands| hands.empty > empty || !hands.is_fenced);
+                assert!(may_be, "full, and at each instant there was a free item");
             }
             Err(why) => panic!("{why}"),
         }

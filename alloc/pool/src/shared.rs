@@ -162,6 +162,7 @@ impl Shared {
     #[cold]
     fn take_slow(&self, most: u32) -> Result<Group, AllocateError> {
         let locked = fork::lock();
+        let mut tries = 0;
         loop {
             // Whoever had the lock before may have left something.
             if let Some(some) = self.items.take_some(most) {
@@ -175,8 +176,15 @@ impl Shared {
             let Some(slot) = vacant else {
                 // Another search may have said so while it found something itself.
                 self.items.look_again();
-                let full = AllocateError::Full { ranges: self.items.ranges_max() };
-                return self.items.take_some(most).ok_or(full);
+                if let Some(some) = self.items.take_some(most) {
+                    return Ok(some);
+                }
+                tries += 1;
+                // Sections may have been faster than the thief, each time; then there are items.
+                if tries < TRIES && self.control.cached() > 0 {
+                    continue;
+                }
+                return Err(AllocateError::Full { ranges: self.items.ranges_max() });
             };
             let refused = |error: io::Error| AllocateError::Refused {
                 errno: error.raw_os_error().unwrap_or(libc::ENOMEM),
