@@ -57,6 +57,15 @@ extern "C" fn on_signal(_: libc::c_int) {
     }
 }
 
+/// Counts a thread that is done, and one that panics: nobody waits for it for ever.
+struct CountAtEnd<'a>(&'a AtomicUsize);
+
+impl Drop for CountAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
 /// Runs `work` in so many threads, which get a number each, and `handler` in signal handlers that
 /// interrupt them all the while.
 pub(crate) fn interrupted(threads: usize, handler: fn(), work: impl Fn(usize) + Sync) {
@@ -80,8 +89,9 @@ pub(crate) fn interrupted(threads: usize, handler: fn(), work: impl Fn(usize) + 
                 while !signalled.load(Acquire) {
                     thread::yield_now();
                 }
+                let count = CountAtEnd(finished);
                 work(number);
-                finished.fetch_add(1, SeqCst);
+                drop(count);
                 // Alive as long as it may be signalled.
                 while !stop.load(Acquire) {
                     thread::sleep(Duration::from_millis(1));
