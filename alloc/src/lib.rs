@@ -66,7 +66,6 @@ pub mod options;
 pub mod os;
 pub mod page_heap;
 pub mod parts;
-#[cfg(not(cidalloc_model))]
 pub mod percid;
 pub mod placement;
 pub mod purge;

@@ -191,7 +191,7 @@ pub const SECTIONS: [Operation; 8] = [
 ];
 
 /// The sections on copies.
-pub const COPIES: [Operation; 10] = [
+pub const COPIES: [Operation; 13] = [
     operation(0x210, "add", &["armed", "ids", "cpu"]),
     operation(0x220, "load", &["armed", "ids", "row"]),
     operation(0x230, "compare_store", &["armed", "ids", "row", "word"]),
@@ -205,6 +205,9 @@ pub const COPIES: [Operation; 10] = [
         "compare_copy_store",
         &["armed", "ids", "row", "word", "8 bytes", "byte", "all"],
     ),
+    operation(0x2a0, "add_through", &["armed", "cpu", "ids", "row", "route"]),
+    operation(0x2b0, "add_through_cid", &["armed", "cpu", "route", "cid"]),
+    operation(0x2c0, "add_through_cid_at", &["armed", "cpu", "route", "cid"]),
     operation(0x2f0, "add, in rows", &["armed", "ids", "row"]),
 ];
 

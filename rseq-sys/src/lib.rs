@@ -37,7 +37,6 @@ mod points;
 pub mod abi;
 #[cfg(not(cidalloc_model))]
 pub mod area;
-#[cfg(not(cidalloc_model))]
 pub mod copies;
 pub mod cs;
 #[cfg(feature = "inject")]

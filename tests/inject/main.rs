@@ -43,7 +43,7 @@ mod runs;
 #[allow(dead_code, reason = "shared with the stress test")]
 mod signals;
 
-use rseq_sys::inject::{LEASED, SECTIONS};
+use rseq_sys::inject::{COPIES, LEASED, Operation, SECTIONS};
 use std::process::Command;
 
 #[test]
@@ -72,31 +72,47 @@ fn a_shared_library_with_points_does_not_link() {
     assert!(said.contains("cidalloc_inject"), "it failed for another reason:\n{said}");
 }
 
-/// The places of the points of operation `code` in a source.
-fn places(text: &str, code: u16) -> impl Iterator<Item = u16> {
+/// The places of the points of an operation in a source: `code` as it is written there.
+fn places(text: &str, code: &str) -> impl Iterator<Item = u16> {
     let numbers = text.split("point!(").chain(text.split("at!(")).skip(1);
     numbers.filter_map(move |rest| {
         let (operation, place) = rest.split_once(')')?.0.split_once(", ")?;
-        let operation = u16::from_str_radix(operation.strip_prefix("0x")?, 16).ok()?;
         (operation == code).then(|| place.parse().ok()).flatten()
     })
+}
+
+/// The operations that a source has macros for.
+fn codes(text: &str) -> impl Iterator<Item = u16> {
+    let numbers = text.split("!(0x").skip(1);
+    numbers.filter_map(|rest| u16::from_str_radix(rest.split([',', ')']).next()?, 16).ok())
 }
 
 #[test]
 fn the_sweep_knows_every_point_of_the_sources() {
     let sections = include_str!("../../rseq-sys/src/cs/x86_64.rs");
     let leased = include_str!("../../rseq-sys/src/lease/operations.rs");
-    for (operations, text) in [(&SECTIONS[..], sections), (&LEASED[..], leased)] {
+    let copies = include_str!("../../rseq-sys/src/copies/x86_64.rs");
+    let window = include_str!("../../rseq-sys/src/copies/x86_64/window.rs");
+    let through = include_str!("../../rseq-sys/src/copies/x86_64/through.rs");
+    let is_through = |operation: &&Operation| operation.name.starts_with("add_through");
+    let (throughs, others): (Vec<_>, Vec<_>) = COPIES.iter().partition(is_through);
+    let each = |operations: &'static [Operation]| operations.iter().collect::<Vec<_>>();
+    for (operations, text, frame) in [
+        (each(&SECTIONS), sections, ""),
+        (each(&LEASED), leased, ""),
+        (others, copies, window),
+        (throughs, through, through),
+    ] {
+        for code in codes(text) {
+            let is_listed = operations.iter().any(|operation| operation.code == code & !15);
+            assert!(is_listed, "operation {code:#x}");
+        }
         for operation in operations {
-            let last = places(text, operation.code).max();
+            let code = format!("{:#x}", operation.code);
+            // Some have all their points in macros that they share.
+            let last = places(text, &code).chain(places(frame, "$operation")).max();
             let listed = operation.inside.len() as u16;
-            assert_eq!(
-                last,
-                Some(listed),
-                "points within {} ({:#x})",
-                operation.name,
-                operation.code
-            );
+            assert_eq!(last, Some(listed), "points within {} ({code})", operation.name);
         }
     }
 }

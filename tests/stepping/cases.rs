@@ -172,6 +172,10 @@ fn copies() -> Vec<Case> {
         on("differs", Operation::CompareStoreStore, plain(), [8, 0]),
         on("differs", Operation::CompareCopyStore, plain(), [8, 24]),
     ];
+    for operation in [Operation::AddThrough, Operation::AddThroughCid, Operation::AddThroughCidAt] {
+        cases.push(on("an open route", operation, plain(), [0; 2]));
+        cases.push(on("a closed route", operation, plain(), [1, 0]));
+    }
     for len in [0, 5, 8, 19] {
         let name = format!("{len} bytes");
         cases.push(on(&name, Operation::CompareCopyStore, plain(), [7, len]));

@@ -117,6 +117,13 @@ fn on_copy(copy: &mut [u64; COPY], request: &Request, place: Place) -> Outcome {
     let differs = |value| Outcome { value, is_some: 2 };
     match request.operation {
         Operation::Add => copy[FIRST] = first.wrapping_add(NEW),
+        Operation::AddThrough | Operation::AddThroughCid | Operation::AddThroughCidAt => {
+            // Closed.
+            if e & 1 == 1 {
+                return Outcome { value: 0, is_some: 0 };
+            }
+            copy[FIRST] = first.wrapping_add(NEW);
+        }
         Operation::PushNode => {
             copy[node(e) + 1] = head;
             copy[HEAD] = e;

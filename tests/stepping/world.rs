@@ -87,6 +87,9 @@ pub(crate) enum Operation {
     PopNode,
     PopAll,
     CompareCopyStore,
+    AddThrough,
+    AddThroughCid,
+    AddThroughCidAt,
 }
 
 impl Operation {
@@ -363,11 +366,26 @@ unsafe fn perform_on_copy(current: &Current, world: *mut World, request: &Reques
         let copy: *mut u64 = (&raw mut (*world).state.copy).cast();
         let [first, second, head, side] = [FIRST, SECOND, HEAD, SIDE].map(|i| copy.add(i));
         let bytes = copy.add(BYTES).cast::<u8>().add(BYTE);
+        let added = |is_added: bool| match is_added {
+            true => copies::Outcome::Done(0),
+            false => copies::Outcome::NoCid,
+        };
+        // Open routes lead to the copy, or to the word in it; closed ones are arguments.
+        let offset = FIRST * size_of::<u64>();
+        let to = |at: *mut u64| if e == 0 { at.expose_provenance() } else { e as usize };
+        let routes = [to(copy), to(first)];
+        let [to_copy, to_word] = routes.each_ref().map(core::ptr::from_ref);
         match request.operation {
-            Operation::Add => match copies::add(current, SHIFT, first, NEW) {
-                true => copies::Outcome::Done(0),
-                false => copies::Outcome::NoCid,
-            },
+            Operation::Add => added(copies::add(current, SHIFT, first, NEW)),
+            Operation::AddThrough => {
+                added(copies::add_through::<SHIFT>(current, to_copy, offset, NEW))
+            }
+            Operation::AddThroughCid => {
+                added(copies::add_through_cid::<SHIFT>(current.area, to_word, NEW))
+            }
+            Operation::AddThroughCidAt => {
+                added(copies::add_through_cid_at::<SHIFT>(current.area, to_copy, offset, NEW))
+            }
             Operation::CompareStore => copies::compare_store(current, SHIFT, first, e, NEW),
             Operation::CompareTwoStore => {
                 copies::compare_two_store(current, SHIFT, first, e, second, f, NEW)

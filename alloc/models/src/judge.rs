@@ -7,7 +7,26 @@ use cidalloc::heap::{self, Heap, Source};
 use cidalloc::ids::{PageId, ShardId};
 use cidalloc::slots::{CIDS, Slot};
 use cidalloc::{leases, maintenance, records, supply, validate};
+use core::cell::RefCell;
 use core::sync::atomic::Ordering::Relaxed;
+
+type Last = Box<dyn FnOnce(&Shared)>;
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// Has `judge` look when all tasks of this execution have ended.
+pub(crate) fn at_end(judge: Last) {
+    LAST.set(Some(judge));
+}
+
+/// What the scenario itself has to look at.
+pub(crate) fn last(counts: &Shared) {
+    if let Some(judge) = LAST.take() {
+        judge(counts);
+    }
+}
 
 fn heap() -> &'static Heap {
     heap::started().expect("the heap was started")

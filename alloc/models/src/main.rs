@@ -3,13 +3,14 @@
 //! ```text
 //!  scenarios ─► run: a process for each execution ─► schedule: which task goes on
 //!                    hands: blocks and contents       world: places, aborts, fences, clock
+//!                    pools: items
 //!                    judge: conservation at the end
 //! ```
 //!
 //! Everything between the tasks' calls and the system is the product: refill, flush, supply,
-//! arenas, shards, page heaps, leases. Not its sections' instructions, for which stands the contract
-//! in plain code (`rseq_sys::model`), and not weak orders of memory: tasks see each other's writes
-//! at once and in order. Run by `tests/models`.
+//! arenas, shards, page heaps, leases; and pools and counters per cid. Not its sections'
+//! instructions, for which stands the contract in plain code (`rseq_sys::model`), and not weak orders
+//! of memory: tasks see each other's writes at once and in order. Run by `tests/models`.
 
 #[cfg(cidalloc_model)]
 mod cli;
@@ -17,6 +18,8 @@ mod cli;
 mod hands;
 #[cfg(cidalloc_model)]
 mod judge;
+#[cfg(cidalloc_model)]
+mod pools;
 #[cfg(cidalloc_model)]
 mod random;
 #[cfg(cidalloc_model)]

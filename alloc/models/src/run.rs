@@ -37,9 +37,12 @@ pub(crate) enum Fact {
     Buried,
     PurgedBytes,
     Homeward,
+    Thefts,
+    Retired,
+    Exact,
 }
 
-const FACTS: [(Fact, &str); 13] = [
+const FACTS: [(Fact, &str); 16] = [
     (Fact::Executions, "executions"),
     (Fact::Points, "points"),
     (Fact::Aborts, "aborted sections"),
@@ -53,6 +56,9 @@ const FACTS: [(Fact, &str); 13] = [
     (Fact::Buried, "dead threads found"),
     (Fact::PurgedBytes, "bytes purged"),
     (Fact::Homeward, "objects sent to their node"),
+    (Fact::Thefts, "thefts"),
+    (Fact::Retired, "ranges given back"),
+    (Fact::Exact, "exact sums"),
 ];
 
 /// A race of the allocator's own steps.
@@ -221,6 +227,7 @@ pub(crate) fn execute(scenario: &'static Scenario, seed: u64, counts: &'static S
         world::monitor(None);
         judge::adoptions(&owners, counts);
         judge::counters(counts);
+        judge::last(counts);
         judge::all_is_there(&hands::held());
         judge::all_comes_back(scenario.setting);
     });

@@ -33,12 +33,12 @@ use crate::range::{Plan, Range};
 use cidalloc::os;
 use cidalloc::percid::{self, Cids};
 use core::ffi::CStr;
-use core::sync::atomic::{
+use numa_sys::policy::BindMode;
+use rseq_sys::copies::Outcome;
+use rseq_sys::sync::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
-use numa_sys::policy::BindMode;
-use rseq_sys::copies::Outcome;
 use std::io;
 
 /// The control words of one pool.
@@ -106,6 +106,13 @@ impl Control {
     fn at(&self, copy: usize) -> &AtomicU64 {
         // SAFETY: the word of one of the range's copies.
         unsafe { AtomicU64::from_ptr(self.word.wrapping_byte_add(copy << self.shape.shift)) }
+    }
+
+    /// What all cids have, and thieves are about to take.
+    #[cfg(cidalloc_model)]
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Group> {
+        let group = |copy| Group::of(self.at(copy).load(Relaxed) & !CLOSED);
+        (0..self.shape.copies()).map(group)
     }
 
     /// How many items all cids have, at a glance.

@@ -43,7 +43,7 @@ use cidalloc::os::{ErrnoGuard, SignalsBlocked};
 use cidalloc::percid::{self, Cids};
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{
+use rseq_sys::sync::{
     AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };

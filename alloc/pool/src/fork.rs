@@ -20,16 +20,20 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(cidalloc_model)]
+use crate::model::{Condvar, Mutex, MutexGuard};
 use crate::registry;
 use cidalloc::fork::{Layer, set_layer};
 use cidalloc::os::SignalsBlocked;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{
+use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{
     AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use rseq_sys::area::thread_pointer;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(cidalloc_model))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a child of `fork` finds of a pool that its parent made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

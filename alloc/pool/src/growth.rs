@@ -10,8 +10,8 @@
 
 use crate::fork::{self, Locked};
 use crate::robust;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use rseq_sys::area::thread_pointer;
+use rseq_sys::sync::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Of one pool. Changed under the lock.
 #[derive(Debug, Default)]

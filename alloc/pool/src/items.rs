@@ -24,12 +24,12 @@ use crate::range::Range;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{
+use memmap2::{MmapOptions, MmapRaw};
+use rseq_sys::sync::{
     AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     fence,
 };
-use memmap2::{MmapOptions, MmapRaw};
 use std::io;
 
 struct Slot {
@@ -451,6 +451,20 @@ impl Items {
             let bits = self.word(Kind::Live, word).load(Relaxed);
             (bits != 0).then(|| Index(word as u32 * 64 + bits.trailing_zeros()))
         })
+    }
+
+    /// The items that are free for everybody.
+    #[cfg(cidalloc_model)]
+    pub(crate) fn free_groups(&self) -> impl Iterator<Item = Group> {
+        (0..2 * (self.used() * self.words_per_range) as u32).map(|number| {
+            let bits = self.word(Kind::Free, number as usize / 2).load(Relaxed);
+            Group { number, mask: (bits >> (32 * (number & 1))) as u32 }
+        })
+    }
+    /// Whether searches fail at once.
+    #[cfg(cidalloc_model)]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_exhausted.load(Relaxed)
     }
 
     /// How many items are free for everybody.

@@ -52,6 +52,8 @@ mod growth;
 mod here;
 mod items;
 pub mod list;
+#[cfg(cidalloc_model)]
+pub mod model;
 pub mod per_cid;
 mod pool;
 mod populate;

@@ -31,11 +31,11 @@ use crate::range::{Plan, Range};
 use crate::registry;
 use crate::robust::{self, FreeError};
 use cidalloc::percid::{self, Cids};
-use core::sync::atomic::{
+use numa_sys::policy::BindMode;
+use rseq_sys::sync::{
     AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use numa_sys::policy::BindMode;
 use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
@@ -178,6 +178,7 @@ impl Shared {
     #[cold]
     fn take_slow(&self, most: u32) -> Result<Group, AllocateError> {
         let mut locked = fork::lock();
+        let mut tries = 0;
         loop {
             // Whoever had the lock before may have left something.
             if let Some(some) = self.items.take_some(most) {
@@ -193,8 +194,15 @@ impl Shared {
             let Some(slot) = vacant else {
                 // Another search may have said so while it found something itself.
                 self.items.look_again();
-                let full = AllocateError::Full { ranges: self.items.ranges_max() };
-                return self.items.take_some(most).ok_or(full);
+                if let Some(some) = self.items.take_some(most) {
+                    return Ok(some);
+                }
+                tries += 1;
+                // Sections may have been faster than the thief, each time; then there are items.
+                if tries < TRIES && self.control.cached() > 0 {
+                    continue;
+                }
+                return Err(AllocateError::Full { ranges: self.items.ranges_max() });
             };
             if self.growth.is_under_way(&locked) && locked.wait() {
                 continue;

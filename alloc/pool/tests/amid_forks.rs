@@ -4,82 +4,15 @@
 mod support;
 
 use cidpool::{Fork, Pool, Populate};
-use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
-use std::alloc::System;
 use std::sync::OnceLock;
 use support::{in_child, rerun_well, word};
 
-/// Counts allocations by threads that block all signals, as who has the lock does.
-struct Watch;
-
-static IS_WATCHING: AtomicBool = AtomicBool::new(false);
-static WITH_THE_LOCK: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Watch = Watch;
-
-fn watch() {
-    if !IS_WATCHING.load(Relaxed) {
-        return;
-    }
-    // SAFETY: asks for the mask; a set of signals is valid when zero.
-    let is_blocked = unsafe {
-        let mut mask: libc::sigset_t = core::mem::zeroed();
-        libc::pthread_sigmask(libc::SIG_BLOCK, core::ptr::null(), &raw mut mask);
-        libc::sigismember(&raw const mask, libc::SIGUSR2) == 1
-    };
-    WITH_THE_LOCK.fetch_add(usize::from(is_blocked), Relaxed);
-}
-
-// SAFETY: the system's allocator; nothing is done but counting.
-unsafe impl GlobalAlloc for Watch {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        watch();
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        watch();
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
 fn small(name: &str) -> cidpool::Builder {
     Pool::builder(16384).name(name).ranges_max(16)
-}
-
-#[test]
-fn no_memory_is_allocated_with_the_lock() {
-    rerun_well("allocations_are_watched", &[]);
-}
-
-#[test]
-#[ignore = "is started by the one above, in a process of its own"]
-fn allocations_are_watched() {
-    // What comes once in a process: the heap's start, crossbeam's own books.
-    drop(small("first").build().unwrap());
-    let mut items = Vec::with_capacity(1000);
-    IS_WATCHING.store(true, SeqCst);
-    let pools = [Populate::Zero, Populate::Image].map(|populate| {
-        let pool = small("watched").populate(populate).build().unwrap();
-        while let Ok(item) = pool.allocate() {
-            items.push(item);
-        }
-        assert!(pool.statistics().ranges > 4, "it did not grow");
-        // SAFETY: its items, once.
-        items.drain(..).for_each(|item| unsafe { pool.free(item) });
-        assert!(pool.trim() > 4);
-        pool
-    });
-    in_child(|| true);
-    drop(pools);
-    IS_WATCHING.store(false, SeqCst);
-    assert_eq!(WITH_THE_LOCK.load(Relaxed), 0, "calls of the allocator with the lock");
 }
 
 #[test]

@@ -113,3 +113,10 @@ pub fn yield_now() {
     // SAFETY: takes nothing.
     unsafe { libc::syscall(libc::SYS_sched_yield) };
 }
+
+/// Sleeps for a millisecond, or until a signal.
+pub fn nap() {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    // SAFETY: reads the time, and writes nothing back.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, null::<u8>()) };
+}

@@ -25,8 +25,8 @@ pub use access::{forbid, install_guard, random, remove_guard};
 use core::ffi::CStr;
 use core::ptr::{NonNull, null, null_mut, with_exposed_provenance_mut};
 pub use host::{
-    SignalsBlocked, allowed_cpus, current_node, futex_wait, futex_wake, is_thread_gone, now_ms,
-    possible_cpus, possible_nodes, thread_id, yield_now,
+    SignalsBlocked, allowed_cpus, current_node, futex_wait, futex_wake, is_thread_gone, nap,
+    now_ms, possible_cpus, possible_nodes, thread_id, yield_now,
 };
 
 /// The system has no more memory, address space or mappings for us.
@@ -132,13 +132,6 @@ pub fn address_space_limit() -> Option<usize> {
 #[must_use]
 pub fn page_size() -> usize {
     auxv(libc::AT_PAGESZ) as usize
-}
-
-/// Sleeps for a millisecond, or until a signal.
-pub fn nap() {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-    // SAFETY: reads the time, and writes nothing back.
-    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, null::<u8>()) };
 }
 
 /// An entry of the auxiliary vector, 0 where absent.

@@ -70,3 +70,8 @@ impl SignalsBlocked {
 pub fn yield_now() {
     world().wait();
 }
+
+/// As [`yield_now`].
+pub fn nap() {
+    world().wait();
+}

@@ -70,10 +70,12 @@
 
 use crate::registration::Registration;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(cidalloc_model)]
+use crate::model::copies as arch;
+#[cfg(all(target_arch = "x86_64", not(cidalloc_model)))]
 #[path = "x86_64.rs"]
 mod arch;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", not(cidalloc_model)))]
 #[path = "aarch64.rs"]
 mod arch;
 pub mod leased;
@@ -165,5 +167,5 @@ impl Outcome {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(cidalloc_model)))]
 mod tests;

@@ -18,7 +18,7 @@ use core::sync::atomic::{
 };
 
 /// What a window came to.
-enum Step<'a, T> {
+pub(super) enum Step<'a, T> {
     /// It leaves without a commit.
     Leave(T),
     /// Its one store, and what it yields.

@@ -3,7 +3,7 @@
 //! ```text
 //!  crate::sync        each atomic operation                 point
 //!  crate::cs          begin ► reads ► goes_on? ► reads ► goes_on? ► commit ► end
-//!                             no: what was done lies where nobody looks; begin again
+//!  crate::copies              no: what was done lies where nobody looks; begin again
 //!  crate::area        the thread's own number, its ids      thread, place
 //!  crate::lease       the thread's word for its lease       lease
 //!  crate::membarrier  the two fences                        fence, barrier
@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 pub mod area;
+pub(crate) mod copies;
 pub(crate) mod cs;
 pub mod membarrier;
 

@@ -39,6 +39,10 @@ macro_rules! observed {
                 self.0.as_ptr()
             }
             #[must_use]
+            pub fn get_mut(&mut self) -> &mut $value {
+                self.0.get_mut()
+            }
+            #[must_use]
             pub fn into_inner(self) -> $value {
                 self.0.into_inner()
             }

@@ -12,7 +12,7 @@ use super::SHIFT;
 use crate::builder::BuildError;
 use crate::pool::{AllocateError, Pool};
 use core::ptr::null_mut;
-use core::sync::atomic::{
+use rseq_sys::sync::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire},
 };

@@ -24,13 +24,19 @@ pub(crate) fn rerun_well(name: &str, environment: &[(&str, &str)]) {
     assert!(out.contains("1 passed"), "{name} was not run:\n{out}");
 }
 
+/// Seconds after which a child that waits for a thread that it does not have is ended.
+const CHILD_SECONDS: u32 = 30;
+
 /// Runs `what` in a child of `fork`, which is to say true.
 #[track_caller]
 pub(crate) fn in_child(what: impl FnOnce() -> bool) {
     // SAFETY: the child runs `what`, and ends.
     let status = unsafe {
         match libc::fork() {
-            0 => libc::_exit(i32::from(!what())),
+            0 => {
+                libc::alarm(CHILD_SECONDS);
+                libc::_exit(i32::from(!what()))
+            }
             child => {
                 assert!(child > 0, "no child");
                 let mut status = 0;

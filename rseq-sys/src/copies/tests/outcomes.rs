@@ -1,7 +1,12 @@
 //! Each outcome of each operation, on one thread that is alone with its world.
 
+use super::through::FORMS;
 use super::*;
 use Outcome::{Differs, Done, NoCid};
+
+/// Operations of [`all`], and the words that they change.
+const ALL: usize = 9 + FORMS.len();
+const CHANGED: usize = 11 + FORMS.len();
 
 /// Runs `f` on each source until it was not disturbed by a change of cid, which would make its
 /// steps land in different copies. All copies are zero before each try; `f` gets the copy's number.
@@ -19,13 +24,14 @@ fn on_one_copy(f: impl Fn(&World, usize) -> bool) {
 }
 
 /// All operations of `world`, each of which would do something: what came of them.
-fn all(w: &World) -> [Outcome; 9] {
+fn all(w: &World) -> [Outcome; ALL] {
     let mut node = [7u64; 2];
     // As words and as single bytes.
     let (node, bytes): (*mut u8, _) = ((&raw mut node).cast(), [1u8; 11]);
-    let added = perform!(w, add, w.word(0), 1);
+    let added = |is_added: bool| if is_added { Done(0) } else { NoCid };
+    let [general, cid, cid_at] = FORMS.map(|form| form.add_to_word(w, 11 + form as usize, 1));
     [
-        if added { Done(0) } else { NoCid },
+        added(perform!(w, add, w.word(0), 1)),
         perform!(w, load, w.word(1)),
         perform!(w, compare_store, w.word(2), 0, 1),
         perform!(w, compare_two_store, w.word(3), 0, w.word(4), 0, 1),
@@ -34,11 +40,14 @@ fn all(w: &World) -> [Outcome; 9] {
         perform!(w, pop, w.word(7), 8),
         perform!(w, pop_all, w.word(7)),
         perform!(w, compare_copy_store, w.word(8), 0, 1, w.word(9).cast(), bytes.as_ptr(), 11),
+        added(general),
+        added(cid),
+        added(cid_at),
     ]
 }
 
 /// The words of `number` that [`all`] changes.
-fn changed(w: &World, number: usize) -> [u64; 11] {
+fn changed(w: &World, number: usize) -> [u64; CHANGED] {
     core::array::from_fn(|i| w.at(number, i).load(Relaxed))
 }
 
@@ -166,9 +175,9 @@ fn a_thread_that_is_not_registered_changes_nothing() {
             }
             _ => continue,
         }
-        assert_eq!(all(&w), [NoCid; 9], "{:?}", w.source);
+        assert_eq!(all(&w), [NoCid; ALL], "{:?}", w.source);
         assert_eq!(w.number(), None);
-        assert!((0..11).all(|i| w.sum(i) == 0));
+        assert!((0..CHANGED).all(|i| w.sum(i) == 0));
         w.leave();
     }
 }
@@ -181,7 +190,7 @@ fn a_handler_above_a_leased_operation_finds_no_cid() {
     let lease = Lease::current().unwrap();
     // SAFETY: the thread's lease, on a copy that is there.
     let nested = unsafe { lease.on_copy(&w.current, |_| all(&w)) };
-    assert_eq!(nested, Some([NoCid; 9]));
+    assert_eq!(nested, Some([NoCid; ALL]));
     assert!(!lease.is_inside());
     assert_ne!(all(&w)[0], NoCid);
     w.leave();
@@ -190,13 +199,21 @@ fn a_handler_above_a_leased_operation_finds_no_cid() {
 #[cfg(feature = "inject")]
 #[test]
 fn an_abort_at_each_point_of_each_section_changes_nothing_but_the_time() {
+    use super::through::Form;
     use crate::inject;
+    const BYTES: [u64; 2] = [u64::from_ne_bytes([1; 8]), 0x01_0101];
+    const AFTER: [u64; CHANGED] = [1, 0, 1, 1, 0, 1, 1, 0, 1, BYTES[0], BYTES[1], 1, 1, 1];
     for w in worlds().iter().filter(|w| w.source != Source::Leased) {
         w.enter(2);
         for operation in inject::COPIES {
-            // One of the two windows of `add`.
-            let other = if w.rows == ROWS[0] { "add, in rows" } else { "add" };
-            let places = if operation.name == other { 0 } else { operation.inside.len() as u16 };
+            // One of the two windows of `add`; not everywhere those for cids that are copies.
+            let is_here = match operation.name {
+                "add" => w.rows == ROWS[0],
+                "add, in rows" => w.rows != ROWS[0],
+                "add_through_cid" | "add_through_cid_at" => Form::Cid.is_of(w),
+                _ => true,
+            };
+            let places = if is_here { operation.inside.len() as u16 } else { 0 };
             for place in 1..=places {
                 let mut seen = false;
                 let held = (0..1000).any(|_| {
@@ -213,8 +230,7 @@ fn an_abort_at_each_point_of_each_section_changes_nothing_but_the_time() {
                     let others = outcomes.iter().filter(|&&outcome| outcome == Done(0));
                     popped
                         && others.count() == outcomes.len() - 1
-                        && changed(w, number)
-                            == [1, 0, 1, 1, 0, 1, 1, 0, 1, u64::from_ne_bytes([1; 8]), 0x01_0101]
+                        && changed(w, number) == AFTER
                         && w.number() == Some(number)
                 });
                 assert!(seen && held, "{}, place {place}: seen {seen}", operation.name);

@@ -43,6 +43,7 @@ pub unsafe fn add_through<const SHIFT: u32>(
                 "mov {v}, qword ptr [{route}]",
                 "test {v:l}, 1",
                 "jne 4f",
+                point!(0x2a0, 5),
                 "add qword ptr [{v} + {s}], {k}",
             ],
             s = out(reg) _, c = out(reg) _, v = out(reg) found,
