@@ -88,10 +88,13 @@ static int go_to(int cpu) {
     return (int)node;
 }
 
-/* As `go_to`, for a thread that is going to change what is its own copy there. */
+/* As `go_to`, for a thread that is going to change its own copy there. Of an emulated cid it is asked
+ * again which that is, until there is an answer: not while somebody is about to stop the cid. */
 static int move_to(int cpu) {
     int node = go_to(cpu);
-    if (is_emulated && cidpool_register_current_thread() != 0) die("no cid");
+    if (!is_emulated) return node;
+    for (int copy; (copy = cidpool_current_copy()) < 0 || node_of(copy) != node; sched_yield())
+        if (cidpool_register_current_thread() != 0) die("no cid");
     return node;
 }
 
