@@ -99,6 +99,11 @@ fn let_go(item: Item) {
     });
 }
 
+/// Items of all ranges that there are.
+pub(crate) fn capacity() -> usize {
+    world::at_once(|| model::look(pool()).capacity)
+}
+
 /// Gives back what no range is for any more.
 pub(crate) fn trim() {
     let retired = operate(Pool::trim);

@@ -8,7 +8,9 @@ use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
+use core::time::Duration;
 use std::sync::OnceLock;
+use std::time::Instant;
 use support::{in_child, rerun_well, word};
 
 fn small(name: &str) -> cidpool::Builder {
@@ -19,6 +21,7 @@ fn small(name: &str) -> cidpool::Builder {
 fn while_an_initialiser_runs_others_fork_and_use_pools() {
     static IS_IN: AtomicBool = AtomicBool::new(false);
     static HAVE_FORKED: AtomicBool = AtomicBool::new(false);
+    static WAS_IN_VAIN: AtomicBool = AtomicBool::new(false);
     let other = small("other").build().unwrap();
     let pool = {
         let other = other.clone();
@@ -30,9 +33,11 @@ fn while_an_initialiser_runs_others_fork_and_use_pools() {
             // SAFETY: its items, once.
             items.into_iter().for_each(|item| unsafe { other.free(item) });
             IS_IN.store(true, SeqCst);
-            while !HAVE_FORKED.load(SeqCst) {
+            let begin = Instant::now();
+            while !HAVE_FORKED.load(SeqCst) && begin.elapsed() < Duration::from_secs(20) {
                 std::thread::yield_now();
             }
+            WAS_IN_VAIN.store(!HAVE_FORKED.load(SeqCst), SeqCst);
         })
     };
     let pool = pool.build().unwrap();
@@ -53,6 +58,7 @@ fn while_an_initialiser_runs_others_fork_and_use_pools() {
         let items = users.map(|user| user.join().unwrap());
         assert_ne!(items[0], items[1]);
         assert_eq!(pool.statistics().ranges, 1, "who waits makes no range of its own");
+        assert!(!WAS_IN_VAIN.load(SeqCst), "nobody could fork until the initialiser was done");
     });
 }
 

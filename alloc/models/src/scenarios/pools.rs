@@ -62,6 +62,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         reaches: &[],
     },
     Scenario {
+        name: "a_pool_grows_only_when_nothing_is_free",
+        fault: "several searches come upon the same item, of which each but one has to look for another",
+        setting: NONE,
+        executions: 300,
+        tasks: || several_for_several(NONE),
+        reaches: &[],
+    },
+    Scenario {
         name: "a_range_goes_when_all_its_items_are_free",
         fault: "ranges are given back while their items are allocated and freed",
         setting: Setting::KERNEL,
@@ -103,6 +111,19 @@ fn search(setting: Setting) -> Vec<Task> {
             hand.take(1);
         },
     ])
+}
+
+/// There is an item for each, and one more.
+fn several_for_several(setting: Setting) -> Vec<Task> {
+    pools::begin(setting, builder(KIB, 2));
+    let mut hand = Hand::default();
+    hand.take(1);
+    hand.give(1);
+    fn take() {
+        Hand::default().take(1);
+        assert!(pools::capacity() == STRIDE / KIB, "another range, and there was a free item");
+    }
+    tasks([take, take, take])
 }
 
 fn give_ranges_back() -> Vec<Task> {

@@ -3,7 +3,9 @@
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use core::time::Duration;
 use std::process::{Command, Output};
+use std::time::Instant;
 
 /// Runs the ignored test `name` of the calling test program in a process of its own.
 pub(crate) fn rerun(name: &str, environment: &[(&str, &str)]) -> Output {
@@ -24,28 +26,40 @@ pub(crate) fn rerun_well(name: &str, environment: &[(&str, &str)]) {
     assert!(out.contains("1 passed"), "{name} was not run:\n{out}");
 }
 
-/// Seconds after which a child that waits for a thread that it does not have is ended.
-const CHILD_SECONDS: u32 = 30;
+/// The wait status of a child that ends by itself. One that waits for a thread that it does not have
+/// never does, and may have blocked all signals but one.
+#[track_caller]
+fn wait_for(child: libc::pid_t) -> libc::c_int {
+    assert!(child > 0, "no child");
+    let (begin, mut status) = (Instant::now(), 0);
+    loop {
+        // SAFETY: a child of ours; fills one word.
+        match unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } {
+            0 if begin.elapsed() > Duration::from_secs(30) => {
+                // SAFETY: a child of ours, that was not waited for.
+                unsafe { libc::kill(child, libc::SIGKILL) };
+            }
+            0 => {}
+            ended => {
+                assert_eq!(ended, child);
+                return status;
+            }
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
 
 /// Runs `what` in a child of `fork`, which is to say true.
 #[track_caller]
 pub(crate) fn in_child(what: impl FnOnce() -> bool) {
     // SAFETY: the child runs `what`, and ends.
-    let status = unsafe {
+    let child = unsafe {
         match libc::fork() {
-            0 => {
-                libc::alarm(CHILD_SECONDS);
-                libc::_exit(i32::from(!what()))
-            }
-            child => {
-                assert!(child > 0, "no child");
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-                status
-            }
+            0 => libc::_exit(i32::from(!what())),
+            child => child,
         }
     };
-    assert_eq!(status, 0, "the child's wait status");
+    assert_eq!(wait_for(child), 0, "the child's wait status");
 }
 
 /// The signal that ended the child that runs `what`, or 0.
