@@ -315,21 +315,11 @@ fn children_of_children_have_pools_as_well() {
     free(&pool, item);
 }
 
-/// Tells the others to stop, also when the test fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 #[test]
 fn a_fork_amid_allocations_leaves_a_pool_that_works() {
     let pool = Pool::builder(64).stride(4096).ranges_max(16).build().unwrap();
     let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let _stop = Stop(&done);
         for _ in 0..4 {
             scope.spawn(|| {
                 while running.load(Relaxed) {
