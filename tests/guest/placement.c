@@ -149,6 +149,19 @@ static void wander(struct worker *w, unsigned seed) {
     }
 }
 
+/* Before there are others: the one cid goes with its thread, from each node to the next. Later a CPU's
+ * cid is often one that stays there. */
+static void drift(void) {
+    struct worker alone;
+    for (int cpu = 0; cpu < cpus; cpu++) {
+        void *blocks[BLOCKS];
+        go_to(&alone, cpu);
+        for (int i = 0; i < BLOCKS; i++)
+            if ((blocks[i] = malloc(SMALL_MAX)) == NULL) die("malloc");
+        for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
+    }
+}
+
 static void *work(void *argument) {
     struct worker *w = argument;
     int number = (int)(w - workers);
@@ -284,6 +297,7 @@ int main(int argc, char **argv) {
     cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (cpus > CPUS_MAX) cpus = CPUS_MAX;
     int threads = cpus * THREADS_PER_CPU;
+    drift();
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     pthread_t ids[CPUS_MAX * THREADS_PER_CPU];
     for (int i = 0; i < threads; i++) {
