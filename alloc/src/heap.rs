@@ -9,7 +9,7 @@
 //!  │ base, page map, anchor                         │        ORPHANS: arena of threads
 //!  └────────────────────────────────────────────────┘                 without a cid
 //!
-//!  NONE ──first use──► pid of who starts it ──► READY     no memory: NONE again, and null
+//!  NONE ──first use──► BUSY ──► READY          BUSY ──no memory──► NONE, and null
 //! ```
 //!
 //! The first call of any entry point starts the heap, be it before `main`, before libc has an
@@ -37,7 +37,7 @@ use core::mem::MaybeUninit;
 use numa_sys::policy::BindMode;
 use rseq_sys::cs::{Anchor, MISS};
 use rseq_sys::registration::Registration;
-use rseq_sys::sync::{AtomicU32, AtomicUsize, Ordering};
+use rseq_sys::sync::{AtomicU8, AtomicUsize, Ordering};
 use rseq_sys::{abi, membarrier};
 
 /// What the fast paths read.
@@ -169,20 +169,19 @@ pub struct Heap {
     pub(crate) bind: Option<BindMode>,
 }
 
-const NONE: u32 = 0;
-const READY: u32 = u32::MAX;
+const NONE: u8 = 0;
+const BUSY: u8 = 1;
+const READY: u8 = 2;
 
 struct Cell {
-    /// [`NONE`], [`READY`], or the process a thread of which is starting it: a child of `fork` does
-    /// not have that thread.
-    state: AtomicU32,
+    state: AtomicU8,
     heap: UnsafeCell<MaybeUninit<Heap>>,
 }
-// SAFETY: written by the one thread that moved the state to its process, read once READY.
+// SAFETY: written by the one thread that moved the state from NONE to BUSY, read once READY.
 unsafe impl Sync for Cell {}
 
 static HEAP: Cell =
-    Cell { state: AtomicU32::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
+    Cell { state: AtomicU8::new(NONE), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 pub(crate) static PAGE_HEAPS: [PageHeap; NODES_MAX] = [const { PageHeap::new() }; NODES_MAX];
 /// One for each page heap: an arena has spans of one node.
 static ORPHANS: [Arena; NODES_MAX] = [const { Arena::new() }; NODES_MAX];
@@ -214,24 +213,18 @@ pub fn get() -> Result<&'static Heap, OutOfMemory> {
 fn start() -> Result<&'static Heap, OutOfMemory> {
     // A handler that allocated here would wait for the thread it interrupted.
     let _signals = os::SignalsBlocked::new();
-    let me = os::process_id() as u32;
     loop {
-        let state = HEAP.state.load(Ordering::Acquire);
-        if state == READY {
-            return get();
+        if let Some(heap) = started() {
+            return Ok(heap);
         }
-        if state == me {
-            os::yield_now();
-            continue;
-        }
-        let orders = (Ordering::Acquire, Ordering::Relaxed);
-        if HEAP.state.compare_exchange(state, me, orders.0, orders.1).is_ok() {
+        if HEAP.state.compare_exchange(NONE, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             break;
         }
+        os::yield_now();
     }
     match Heap::build() {
         Ok(heap) => {
-            // SAFETY: only this thread is between NONE and READY.
+            // SAFETY: only this thread is between BUSY and READY.
             let heap = unsafe { (*HEAP.heap.get()).write(heap) };
             heap.publish();
             HEAP.state.store(READY, Ordering::Release);

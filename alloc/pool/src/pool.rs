@@ -308,7 +308,6 @@ impl Pool {
     }
 
     /// The process's cids.
-    #[allow(dead_code, reason = "for the types on top")]
     pub(crate) fn cids(&self) -> &'static Cids {
         self.0.cids
     }
