@@ -20,6 +20,7 @@
  * of shards is believed. Wants a short CIDALLOC_DRAIN_MS.
  */
 #define _GNU_SOURCE
+#include "go.h"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -47,22 +48,7 @@ static _Atomic int running;
 static pthread_barrier_t barrier;
 static void (*write_statistics)(void);
 
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
-
 static int smaller(int a, int b) { return a < b ? a : b; }
-
-static int go_to(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) die("sched_setaffinity");
-    unsigned node;
-    if (syscall(SYS_getcpu, NULL, &node, NULL) != 0) die("getcpu");
-    return (int)node;
-}
 
 /* The shards in use, by the report on standard error, which goes to a file for the time. */
 static struct look look(void) {

@@ -10,6 +10,7 @@
  * docs/cids.md has the command. Nothing is judged here: the statistics go to standard error.
  */
 #define _GNU_SOURCE
+#include "go.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,11 +24,6 @@ enum { THREADS_MAX = 256, BLOCKS = 1500, ROUNDS = 8000 };
 static pthread_barrier_t barrier;
 static long cpus;
 
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
-
 static size_t size_of(unsigned random) {
     unsigned kind = random % 64, rest = random / 64;
     if (kind == 0)
@@ -39,11 +35,9 @@ static void *work(void *argument) {
     size_t number = (size_t)argument;
     unsigned seed = 1 + (unsigned)number;
     void **blocks = calloc(BLOCKS, sizeof *blocks);
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(number % (size_t)cpus, &set);
-    if (!blocks || sched_setaffinity(0, sizeof set, &set))
-        die("a thread on a CPU of its own");
+    if (!blocks)
+        die("calloc");
+    go_to((int)(number % (size_t)cpus));
     pthread_barrier_wait(&barrier); /* all begin */
     for (int i = 0; i < ROUNDS; i++) {
         size_t size = size_of((unsigned)rand_r(&seed));

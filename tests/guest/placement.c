@@ -20,6 +20,7 @@
  * Contents are checked throughout. Needs numa_balancing=disable, or the kernel moves pages.
  */
 #define _GNU_SOURCE
+#include "go.h"
 #include "../c/refuse.h"
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -50,11 +51,6 @@ static struct worker workers[CPUS_MAX * THREADS_PER_CPU];
 static unsigned char *_Atomic mailboxes[MAILBOXES];
 static int cpus;
 static pthread_barrier_t barrier;
-
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
 
 /* Few of the large ones: the guest's nodes are small. */
 static int count_of(int size) {
@@ -109,16 +105,6 @@ static void release(struct worker *from) {
         }
 }
 
-static void go_to(struct worker *w, int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) die("sched_setaffinity");
-    unsigned node;
-    if (syscall(SYS_getcpu, NULL, &node, NULL) != 0) die("getcpu");
-    w->node = (int)node;
-}
-
 /* A block carries its size and ends with a byte of it. */
 static void check_and_free(unsigned char *block) {
     uint64_t size;
@@ -132,7 +118,7 @@ static void check_and_free(unsigned char *block) {
  * thread, and of any node. Each third small block is asked for before it goes. */
 static void wander(struct worker *w, unsigned seed) {
     for (int move = 0; move < MOVES; move++) {
-        go_to(w, (int)(rand_r(&seed) / 7 % (unsigned)cpus));
+        w->node = go_to((int)(rand_r(&seed) / 7 % (unsigned)cpus));
         for (int i = 0; i < PER_MOVE; i++) {
             unsigned random = (unsigned)rand_r(&seed);
             uint64_t size = random % 64 == 0 ? 40000 + random / 64 % 100000
@@ -152,10 +138,9 @@ static void wander(struct worker *w, unsigned seed) {
 /* Before there are others: the one cid goes with its thread, from each node to the next. Later a CPU's
  * cid is often one that stays there. */
 static void drift(void) {
-    struct worker alone;
     for (int cpu = 0; cpu < cpus; cpu++) {
         void *blocks[BLOCKS];
-        go_to(&alone, cpu);
+        go_to(cpu);
         for (int i = 0; i < BLOCKS; i++)
             if ((blocks[i] = malloc(SMALL_MAX)) == NULL) die("malloc");
         for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
@@ -166,7 +151,7 @@ static void *work(void *argument) {
     struct worker *w = argument;
     int number = (int)(w - workers);
     int first = number < cpus;
-    go_to(w, w->cpu);
+    w->node = go_to(w->cpu);
     for (int round = 0; round < ROUNDS; round++) {
         pthread_barrier_wait(&barrier);
         if (first) allocate(w, &w->counts[round]);
@@ -225,8 +210,7 @@ static int ask_policy(const char *wanted, int late) {
                                                     : DEFAULT;
     int failures = 0;
     for (int s = 0; s < SIZES; s += SIZES - 1) {
-        struct worker here = {0};
-        go_to(&here, cpus - 1);
+        int here = go_to(cpus - 1);
         if (late && sizes[s] <= SMALL_MAX) settle(sizes[s]);
         unsigned char *block = malloc(sizes[s]);
         if (block == NULL) die("malloc");
@@ -235,7 +219,7 @@ static int ask_policy(const char *wanted, int late) {
         unsigned long nodes[16] = {0};
         if (syscall(SYS_get_mempolicy, &mode, nodes, 1024UL, block, ADDRESS) != 0)
             die("get_mempolicy");
-        unsigned long node = expected == DEFAULT ? 0 : 1UL << here.node;
+        unsigned long node = expected == DEFAULT ? 0 : 1UL << here;
         int ok = mode == expected && nodes[0] == node;
         failures += !ok;
         printf("policy of %zu bytes: mode %d, nodes %#lx%s\n", sizes[s], mode, nodes[0],

@@ -3,6 +3,7 @@
 #define CIDALLOC_GUEST_POOL_H
 
 #define _GNU_SOURCE
+#include "go.h"
 #include "cidpool.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -61,11 +62,6 @@ static int copies, nodes, is_kernel, is_emulated, is_refused, pagemap;
 /* Of nodes: that have memory, and, for each, where what cannot be on it is. */
 static uint64_t memory, nearest[NODES_MAX];
 
-static void die(const char *what) {
-    perror(what);
-    exit(2);
-}
-
 static int has_memory(int node) { return memory >> node & 1; }
 
 static int node_of(int copy) {
@@ -76,16 +72,6 @@ static int node_of(int copy) {
 
 static struct item *copy_of(const struct subject *s, int item, int copy) {
     return cidpool_percpu_ptr(s->items[item], copy, s->kind->stride);
-}
-
-static int go_to(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) die("sched_setaffinity");
-    unsigned node;
-    if (syscall(SYS_getcpu, NULL, &node, NULL) != 0) die("getcpu");
-    return (int)node;
 }
 
 /* As `go_to`, for a thread that is going to change its own copy there. Of an emulated cid it is asked

@@ -223,29 +223,15 @@ static unsigned long each_state(struct call call, u32 *at) {
     return hits;
 }
 
+#include "instructions.h"
+
 static unsigned long every_instruction_of_every_window(void) {
     static const struct call calls[] = {
         {ADD, 0, 0, 0},  {LOAD, 0, 0, 0}, {COMPARE_STORE, 7, 0, 0}, {COMPARE_STORE, NEW, 0, 0},
         {TWO, 7, 1, 0},  {TWO, 8, 1, 0},  {STORE_STORE, 7, 0, 0},   {PUSH, 0, 0, 2},
         {POP, 0, 0, 0},  {POP_ALL, 0, 0, 0}, {COPY, 7, 0, 0},       {COPY, 7, 0, 5},
         {COPY, 8, 0, 8}, {COPY, 8, 0, 19},   {THROUGH, 0, 0, 0}};
-    const unsigned count = sizeof calls / sizeof *calls;
-    unsigned long interruptions = 0;
-    REQUIRE(__stop___rseq_cs - __start___rseq_cs == OPS, "the descriptors are not %d", OPS);
-    for (int op = 0; op < OPS; op++) {
-        open_section(op, OP_NAME[op]);
-        for (unsigned i = 0; i < count; i++)
-            if (calls[i].op == (enum op)op) each_state(calls[i], NULL);
-        for (u64 at = section->start; at < section->start + section->length; at += 4) {
-            unsigned long hits = 0;
-            for (unsigned i = 0; i < count; i++)
-                if (calls[i].op == (enum op)op) hits += each_state(calls[i], (u32 *)at);
-            REQUIRE(hits, "%s: the instruction at +%lu was never reached", OP_NAME[op],
-                    at - section->start);
-            interruptions += hits;
-        }
-    }
-    return interruptions;
+    return at_every_instruction(calls, sizeof calls / sizeof *calls);
 }
 
 static void cpu_numbers_may_be_the_ids(void) {

@@ -160,6 +160,8 @@ static unsigned long each_state(struct call call, u32 *at) {
     return hits;
 }
 
+#include "instructions.h"
+
 static unsigned long every_instruction_of_every_window(void) {
     const struct call calls[] = {
         {POP, 0, 0},           {PUSH, 0x6000, 0},      {POP_BATCH, 0, 0},  {POP_BATCH, 3, 0},
@@ -169,23 +171,7 @@ static unsigned long every_instruction_of_every_window(void) {
         {TAKE, 0x0ff0, 0},     {TAKE, UINT64_MAX, 0},  {PUT, 0x0ff0, 0},   {PUT, 0, 0},
         {RESHAPE, shape(5, CAPACITY), shape(5, 6)},    {RESHAPE, shape(0, CAPACITY), shape(0, 0)},
         {RESHAPE, shape(1, CAPACITY - 1), shape(1, 1)}};
-    const unsigned count = sizeof calls / sizeof *calls;
-    unsigned long interruptions = 0;
-    REQUIRE(__stop___rseq_cs - __start___rseq_cs == OPS, "the descriptors are not %d", OPS);
-    for (int op = 0; op < OPS; op++) {
-        open_section(op, OP_NAME[op]);
-        for (unsigned i = 0; i < count; i++)
-            if (calls[i].op == (enum op)op) each_state(calls[i], NULL);
-        for (u64 at = section->start; at < section->start + section->length; at += 4) {
-            unsigned long hits = 0;
-            for (unsigned i = 0; i < count; i++)
-                if (calls[i].op == (enum op)op) hits += each_state(calls[i], (u32 *)at);
-            REQUIRE(hits, "%s: the instruction at +%lu was never reached", OP_NAME[op],
-                    at - section->start);
-            interruptions += hits;
-        }
-    }
-    return interruptions;
+    return at_every_instruction(calls, sizeof calls / sizeof *calls);
 }
 
 // A shard that is made inactive gets its slots and its sentinel by the first reshape.
