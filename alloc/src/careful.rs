@@ -85,9 +85,7 @@ pub fn alloc_block(size: usize, align: usize) -> Block {
         && of_aligned(size + marks(parts), align.max(1)).is_some();
     match start::heap() {
         // It is started now. What lies before the marks was just seen to be zero.
-        Ok(_) if small => {
-            Block { address: alloc(size, align), zeroed: hardened::parts().has(Parts::ZERO) }
-        }
+        Ok(_) if small => Block { address: alloc(size, align), zeroed: parts.has(Parts::ZERO) },
         Ok(heap) => alloc_large(heap, parts, size, align),
         Err(_) => Block { address: os::no_memory(), zeroed: false },
     }

@@ -71,11 +71,13 @@ pub fn span_page(heap: &Heap, index: usize) -> Option<PageId> {
         }
         None => page_heap.alloc(home, pages).ok()?,
     };
-    if parts.has(Parts::ZERO) && !run.zeroed {
-        // SAFETY: a page that nobody else has.
-        unsafe { zero::clear(heap.region.address(run.page), PAGE) };
+    if parts.has(Parts::ZERO) {
+        if !run.zeroed {
+            // SAFETY: a page that nobody else has.
+            unsafe { zero::clear(heap.region.address(run.page), PAGE) };
+        }
+        heap.region.span(run.page).set_backed(if run.zeroed { 0 } else { u8::MAX });
     }
-    heap.region.span(run.page).set_backed(if run.zeroed { 0 } else { u8::MAX });
     if pages > 1 {
         raise_guard(heap, run.page.plus(1));
     }

@@ -69,7 +69,8 @@ pub fn get() -> Result<&'static Cids, OutOfMemory> {
 #[cold]
 fn first() -> Result<&'static Cids, OutOfMemory> {
     let heap = start::heap()?;
-    let rows = if heap.source == Source::Cpu { heap.cids } else { heap.nodes };
+    let by_cpu = heap.source == Source::Cpu;
+    let rows = if by_cpu { heap.cids } else { heap.nodes };
     let bytes = size_of::<Cids>() + rows * size_of::<u32>();
     let memory = os::reserve(bytes)?.as_ptr();
     // SAFETY: ours alone, just reserved.
@@ -81,11 +82,10 @@ fn first() -> Result<&'static Cids, OutOfMemory> {
     let cids = memory.cast::<Cids>();
     let table = cids.wrapping_add(1).cast::<u32>();
     for row in 0..rows {
-        let node = if heap.source == Source::Cpu { nodes::of_cpu(row) } else { row };
+        let node = if by_cpu { nodes::of_cpu(row) } else { row };
         // SAFETY: the table behind the cids.
         unsafe { table.add(row).write((node * heap.cids) as u32) };
     }
-    let by_cpu = heap.source == Source::Cpu;
     // SAFETY: just written, and constant from now on; if it is given back, so are these cids.
     let table = unsafe { core::slice::from_raw_parts(table, rows) };
     let made = Cids {
@@ -127,7 +127,8 @@ pub fn settle() -> bool {
         Source::Emulated => {
             // Leads the lease to the shard of its cid: a lease on a cid without one is stopped.
             let _ = Shard::current(heap);
-            section::shard_id(heap).is_some()
+            let is_outside = Lease::current().is_some_and(|lease| !lease.is_inside());
+            is_outside && section::shard_id(heap).is_some()
         }
         Source::None => false,
     }
@@ -212,7 +213,7 @@ const YIELDS: u32 = 64;
 #[must_use]
 pub fn here() -> Option<usize> {
     let (cids, heap) = (get().ok()?, heap()?);
-    let id = section::shard_id(heap)?;
+    let id = section::shard_id(heap).filter(|_| !Lease::current().is_some_and(is_ended))?;
     // SAFETY: the table has a row for each node, or each CPU.
     let first = unsafe { cids.current.rows.add(id.row()).read() };
     Some(first as usize + id.column())
@@ -362,7 +363,7 @@ mod tests {
         let lease = Lease::current().unwrap();
         // SAFETY: the thread's lease; nothing is written.
         let inside = unsafe { lease.on_copy(&cids.current, |_| (settle(), fence())) };
-        assert_eq!(inside.map(|(_, fenced)| fenced), Some(false));
+        assert_eq!(inside, Some((false, false)));
         assert!(fence());
     }
 }

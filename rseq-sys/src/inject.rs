@@ -13,8 +13,9 @@
 //! ```
 //!
 //! A point in plain code calls [`set_hook`]'s function instead, which may do whatever a thread may
-//! do there. Each section also compares twice: right before its commit the ids and the word that it
-//! is about to replace must still be what it read, or the process ends at an undefined instruction.
+//! do there. Each section with a word to compare also compares twice: right before its commit the ids and
+//! the word that it is about to replace must still be what it read, or the process ends at an undefined
+//! instruction.
 //!
 //! The words are in static TLS at an address that only executables can use (local-exec), because a
 //! window has no register to spare: a shared library built with this feature does not link.
@@ -210,9 +211,6 @@ pub const COPIES: [Operation; 13] = [
     operation(0x2c0, "add_through_cid_at", &["armed", "cpu", "route", "cid"]),
     operation(0x2f0, "add, in rows", &["armed", "ids", "row"]),
 ];
-
-/// An operation on a copy under a lease: its own accesses are between the last two points.
-pub const LEASED_COPY: Operation = operation(0x310, "on_copy", &["turn", "index", "commit"]);
 
 /// The operations under a lease. Those that share code share its points: `push_on_node` goes on as
 /// `push` does, and `take` and `put` are one.

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A point has the number of its operation, a multiple of 16, plus its place; what the places are
-//! is listed in `inject::SECTIONS` and `inject::LEASED`. Place 14 is before a section is armed. Within a window no register is free, no
+//! is listed in `inject::SECTIONS`, `inject::COPIES` and `inject::LEASED`. Place 14 is before a section
+//! is armed. Operations on copies under leases have none. Within a window no register is free, no
 //! call allowed and no stack: a point there is instructions on the thread's own words in TLS, which
 //! it can wait on, or a jump to the abort address. They clobber the flags, so a point stands where
 //! none are awaited. Their addresses are those of the local-exec model, for executables alone: a

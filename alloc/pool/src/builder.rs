@@ -207,7 +207,8 @@ impl Builder {
     }
     /// Is called for each new range with its image, which is zero before. For [`Populate::Image`].
     /// Signals are blocked meanwhile, and threads that need a range of this pool wait. It may allocate,
-    /// and use other pools; it must not allocate from this one, which ends the process, nor fork.
+    /// and use other pools, but none whose own initialiser comes back to this one; it must not allocate from
+    /// this one, which ends the process, nor fork.
     pub fn initialise(
         mut self,
         initialise: impl Fn(&mut RangeImage<'_>) + Send + Sync + 'static,

@@ -121,20 +121,23 @@ impl Control {
         (0..self.shape.copies()).map(count).sum()
     }
 
-    /// Takes what all cids have, and hands it to `put`. How many items that were: none when there
-    /// was no fence.
-    pub(crate) fn steal(&self, _: &Locked, mut put: impl FnMut(Group)) -> usize {
+    /// Takes what all cids have, and hands it to `put`: nothing when there was no fence.
+    pub(crate) fn steal(&self, _: &Locked, mut put: impl FnMut(Group)) {
+        let mut is_any_closed = false;
         for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
             let open = word.load(Relaxed);
             // One without items is not written to: it may be a cid's that nobody ever had.
             if Group::of(open).mask != 0 {
-                let _ = word.compare_exchange(open, open | CLOSED, SeqCst, Relaxed);
+                is_any_closed |=
+                    word.compare_exchange(open, open | CLOSED, SeqCst, Relaxed).is_ok();
             }
+        }
+        if !is_any_closed {
+            return;
         }
         // A thread that was preempted inside a lease's operation is not worth it that all pools wait;
         // it may itself be waiting for them, in a handler.
         let is_fenced = percid::fence_within(4);
-        let mut count = 0;
         for word in (0..self.shape.copies()).map(|copy| self.at(copy)) {
             let closed = word.load(Acquire);
             if closed & CLOSED == 0 {
@@ -143,13 +146,11 @@ impl Control {
             let group = Group::of(closed & !CLOSED);
             if is_fenced {
                 word.store(0, Release);
-                count += group.mask.count_ones() as usize;
                 put(group);
             } else {
                 // A section may still be under way, and write over it, as if nothing had been.
                 let _ = word.compare_exchange(closed, group.word(), Release, Relaxed);
             }
         }
-        count
     }
 }

@@ -176,6 +176,6 @@ fn parent() {
 
 fn child() {
     GENERATION.fetch_add(1, Relaxed);
-    registry::each_locked(|pool| pool.after_fork());
+    registry::each_in_child(|pool| pool.after_fork());
     parent();
 }

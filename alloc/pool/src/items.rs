@@ -34,7 +34,7 @@ use std::io;
 
 struct Slot {
     base: AtomicPtr<u8>,
-    /// There while there is a base; changed under the lock alone.
+    /// There while there is a base; changed under the lock, or when nobody else has the pool.
     range: UnsafeCell<MaybeUninit<Range>>,
 }
 
@@ -64,6 +64,8 @@ pub(crate) struct Items {
     words: usize,
     /// 2⁶⁴ / len, rounded up: a multiplication instead of a division in each free.
     reciprocal: u64,
+    /// The same of the numbers that a slot has: in each allocation.
+    slot_reciprocal: u64,
 }
 
 // SAFETY: the mapping is owned; what it holds are atomics, and ranges that the lock guards.
@@ -82,6 +84,11 @@ const _: () = assert!(ADDRESS_BITS - LEAST_STRIDE_BITS + SLOT_BITS == u64::BITS)
 /// The entry of the range that begins at `base`.
 fn entry_of(base: usize, slot: usize) -> u64 {
     (base as u64) << (SLOT_BITS - LEAST_STRIDE_BITS) | (slot as u64 + 1)
+}
+
+/// 2⁶⁴ / `n`, rounded up.
+fn reciprocal(n: usize) -> u64 {
+    (u64::MAX / n as u64).wrapping_add(1)
 }
 
 /// The slot in an entry, if the range in it begins at `base`.
@@ -145,7 +152,8 @@ impl Items {
             per_range,
             words_per_range,
             words,
-            reciprocal: (u64::MAX / len as u64).wrapping_add(1),
+            reciprocal: reciprocal(len),
+            slot_reciprocal: reciprocal(words_per_range * 64),
         }))
     }
 
@@ -190,12 +198,15 @@ impl Items {
         unsafe { (*self.slot(slot).range.get()).assume_init_ref() }
     }
 
+    #[inline]
     pub(crate) fn slot_of(&self, item: Index) -> usize {
-        item.0 as usize / (self.words_per_range * 64)
+        // Exact, as items have numbers of 32 bits.
+        ((u128::from(item.0) * u128::from(self.slot_reciprocal)) >> 64) as usize
     }
     /// The offset of an item in its range's copies.
+    #[inline]
     pub(crate) fn offset_of(&self, item: Index) -> usize {
-        item.0 as usize % (self.words_per_range * 64) * self.len
+        (item.0 as usize - self.slot_of(item) * self.words_per_range * 64) * self.len
     }
 
     /// The address of `item` in copy 0.
@@ -305,7 +316,8 @@ impl Items {
         Some(self.take_out(slot))
     }
 
-    /// Takes the range out of `slot`, where there is one. Under the lock; nobody has its items.
+    /// Takes the range out of `slot`, where there is one. Under the lock, or when nobody else has the pool;
+    /// nobody has its items.
     pub(crate) fn take_out(&self, slot: usize) -> Range {
         let base = self.slot(slot).base.swap(core::ptr::null_mut(), AcqRel);
         let start = self.hash(base.addr());

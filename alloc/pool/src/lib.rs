@@ -13,7 +13,7 @@
 //!             ▲            ├ control ── cids            a few items for each cid alone; sections
 //!            set           ├ content ── robust          what copies hold; misuse
 //!   pools for mixed        ├ copies statistics registry who looks
-//!   lengths                └ fork                       the lock; children
+//!   lengths                └ fork ── growth             the lock; children; who makes a range
 //! ```
 //!
 //! ```

@@ -210,11 +210,13 @@ impl Pool {
     /// As [`Self::free`], for each of them.
     pub unsafe fn free_many(&self, items: &[Item]) {
         let mut group = Group { number: 0, mask: 0 };
-        let give = |group: Group, item: Item| {
+        let give = |group: Group| {
             if group.mask != 0
                 && let Err(why) = self.0.give(group)
             {
-                robust::wrong_free(self.name(), why, item.0.addr().get());
+                // SAFETY: the caller's, as far as they know.
+                let first = unsafe { self.0.item(group.first()) };
+                robust::wrong_free(self.name(), why, first.0.addr().get());
             }
         };
         for &item in items {
@@ -225,7 +227,7 @@ impl Pool {
             match next {
                 Err(why) => robust::wrong_free(self.name(), why, item.0.addr().get()),
                 Ok(one) if one.number != group.number => {
-                    give(group, item);
+                    give(group);
                     group = one;
                 }
                 Ok(one) if one.mask & group.mask != 0 => {
@@ -235,9 +237,7 @@ impl Pool {
                 Ok(one) => group.mask |= one.mask,
             }
         }
-        if let Some(&last) = items.last() {
-            give(group, last);
-        }
+        give(group);
     }
 
     /// The copy of `item` that belongs to `place`; of a global pool the only one.

@@ -178,6 +178,10 @@ impl Range {
         let at = self.base.as_ptr().cast();
         // SAFETY: over the range's own mapping, or, if that is not inherited, over nothing.
         let mapped = unsafe { libc::mmap(at, self.bytes(), libc::PROT_NONE, flags, -1, 0) };
+        // What was not inherited is not passed on either: a child's child closes its own hole.
+        if self.fork == Fork::Unusable {
+            let _ = self.advise(libc::MADV_DONTFORK);
+        }
         if mapped != at {
             robust::die(format_args!("the addresses of a pool that is not for children are taken"));
         }

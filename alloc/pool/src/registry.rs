@@ -51,13 +51,13 @@ pub(crate) fn remove(pool: *const Shared) {
 }
 
 /// Calls `f` with each pool, in a child of `fork`, which has one thread.
-pub(crate) fn each_locked(mut f: impl FnMut(&Shared)) {
+pub(crate) fn each_in_child(mut f: impl FnMut(&Shared)) {
     // SAFETY: there is no other thread to change the list.
     for pool in list(unsafe { crossbeam_epoch::unprotected() }) {
         if let Some(pool) = pool.upgrade() {
             f(&pool);
             // What a thread that is not here any more held is held for ever; so this is never the
-            // last one, whose drop would want the lock.
+            // last one, whose drop would allocate.
             debug_assert!(Arc::strong_count(&pool) > 1);
         }
     }

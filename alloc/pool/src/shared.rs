@@ -217,12 +217,13 @@ impl Shared {
                     return found.or_else(|| self.steal(&locked, most)).ok_or(refused);
                 }
             };
-            // The same slot, unless somebody did not wait who could not: amid a fork.
-            if let Some(slot) = self.items.vacant() {
+            // It still is, unless somebody did not wait who could not: amid a fork. The image was made
+            // for this slot, so not for another one that is vacant by now.
+            if self.items.base(slot).is_none() {
+                self.unbound.fetch_add(range.unbound, Relaxed);
                 // SAFETY: the slot is vacant, and the lock held.
                 return Ok(unsafe { self.items.install(slot, range, most) });
             }
-            self.unbound.fetch_sub(range.unbound, Relaxed);
         }
     }
 
@@ -254,7 +255,6 @@ impl Shared {
             bind: self.bind,
             fork: self.fork,
         })?;
-        self.unbound.fetch_add(range.unbound, Relaxed);
         if let (Some(initialise), Some(image)) = (&self.initialise, &mut range.image) {
             let (item_len, items) = (self.items.len, self.items.per_range);
             image

@@ -316,6 +316,19 @@ fn children_of_children_have_pools_as_well() {
 }
 
 #[test]
+fn children_of_children_end_no_sooner_for_a_pool_that_they_have_not() {
+    for populate in POPULATES {
+        let pool = pool(Fork::Unusable, populate);
+        let item = pool.allocate().unwrap();
+        in_child(|| {
+            in_child(|| pool.allocate() == Err(AllocateError::NotInChild));
+            pool.allocate() == Err(AllocateError::NotInChild)
+        });
+        free(&pool, item);
+    }
+}
+
+#[test]
 fn a_fork_amid_allocations_leaves_a_pool_that_works() {
     let pool = Pool::builder(64).stride(4096).ranges_max(16).build().unwrap();
     let running = AtomicBool::new(true);

@@ -30,16 +30,11 @@ impl Lease {
     /// others see by one store, its last.
     #[inline(always)]
     pub unsafe fn on_copy<R>(&self, current: &Current, f: impl FnOnce(usize) -> R) -> Option<R> {
-        around!(0x310);
         let _inside = self.enter()?;
-        at!(0x310, 1);
         let index = self.shard_index()? as usize;
-        at!(0x310, 2);
         // SAFETY: by the caller's promise.
         let row = unsafe { current.rows.add(index >> CID_BITS).read() } as usize;
-        let result = f(row + (index & (CIDS_PER_NODE - 1)));
-        at!(0x310, 3);
-        Some(result)
+        Some(f(row + (index & (CIDS_PER_NODE - 1))))
     }
 }
 

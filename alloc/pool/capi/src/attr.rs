@@ -50,7 +50,7 @@ struct Init {
 
 // SAFETY: `cidpool_attr_set_init` has its caller promise that any thread may call it.
 unsafe impl Send for Init {}
-// SAFETY: as above; the library's lock lets one at a time in.
+// SAFETY: as above, of different pools several at a time.
 unsafe impl Sync for Init {}
 
 impl Init {
@@ -258,8 +258,10 @@ pub unsafe extern "C" fn cidpool_attr_set_populate_policy(attr: *mut Attr, polic
 
 /// What fills the image of each new range: `len` bytes at `addr`, which are zero before; null for
 /// nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it
-/// could not; then the pool has no more items from then on (`ENOMEM`). It is called under the
-/// library's lock, by whichever thread needs the range: it must not use pools, nor fork. With
+/// could not; then the pool has no more items from then on (`ENOMEM`). It is called
+/// with signals blocked, by whichever thread needs the range, and for different pools by several
+/// threads at once: it must allow that. It must not allocate from this pool, nor from one whose own
+/// function comes back to this one, nor fork. With
 /// `CIDPOOL_POPULATE_COW_ZERO` there is no image, and `cidpool_create` fails.
 ///
 /// Returns 0, or -1 and `errno`:
