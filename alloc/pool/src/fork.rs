@@ -45,7 +45,7 @@ pub enum Fork {
     #[default]
     Copied,
     /// The pool with the same items allocated, each of whose copies reads as the pool's image does,
-    /// or zero: counters of a child count the child. Its parent initialises items as with `Copied`.
+    /// or zero: counters of a child count the child.
     Wiped,
     /// Nothing: allocating is refused there with an error, and touching an item ends the child.
     Unusable,

@@ -17,9 +17,11 @@
 //! the kernel may have read the old image, while the copy still reads as the new one. So the image is
 //! written first, then page faults under way are waited for, and then each copy is compared.
 //!
-//! **Fork.** The file is the same one in parent and child: neither may change it from then on. It is
-//! *frozen*, and items are initialised by writing to every copy. A child whose copies are wiped gets a
-//! file of its own, with what was in that one.
+//! **Fork.** The file is the same one in parent and child. Where the child keeps the copies
+//! ([`Fork::Copied`]), neither may change it from then on: it is *frozen*, and items are initialised
+//! by writing to every copy. A child whose copies are wiped gets a file of its own, of the *original*: a
+//! second image in private memory, which the kernel gives to the child as it was at the fork, whatever
+//! the parent writes before the child runs.
 
 #![allow(unsafe_code)]
 
@@ -28,10 +30,10 @@ use crate::fork::{self, Fork};
 use core::ffi::CStr;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
 /// What copies hold at first.
@@ -88,9 +90,11 @@ impl RangeImage<'_> {
 pub(crate) struct Image {
     /// Of all nodes, one after the other.
     map: MmapRaw,
+    /// The image once more, where children have copies that are wiped.
+    original: Option<MmapRaw>,
     shape: Shape,
-    /// Forks until there was the file: after another one it is frozen.
-    forks: AtomicU32,
+    /// Forks until then: after another one it is frozen.
+    forks: u32,
     fork: Fork,
 }
 
@@ -115,12 +119,16 @@ impl Image {
             let start = NonNull::new(map.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
             crate::range::advise(start, map.len(), libc::MADV_DONTFORK)?;
         }
-        Ok(Self { map, shape, forks: AtomicU32::new(fork::forks()), fork })
+        let original = match fork {
+            Fork::Wiped => Some(MmapOptions::new().len(shape.stride()).map_anon()?.into()),
+            Fork::Copied | Fork::Unusable => None,
+        };
+        Ok(Self { map, original, shape, forks: fork::forks(), fork })
     }
 
     /// Whether another process might see what is written to it.
     fn is_frozen(&self) -> bool {
-        self.fork != Fork::Unusable && self.forks.load(Relaxed) != fork::forks()
+        self.fork == Fork::Copied && self.forks != fork::forks()
     }
 
     /// Fills the images of all nodes by what `fill` makes of one.
@@ -130,6 +138,12 @@ impl Image {
         let all = unsafe { core::slice::from_raw_parts_mut(self.map.as_mut_ptr(), self.map.len()) };
         let (first, others) = all.split_at_mut(stride);
         fill(first);
+        if let Some(original) = &self.original {
+            // SAFETY: as long, and another mapping.
+            unsafe {
+                core::ptr::copy_nonoverlapping(first.as_ptr(), original.as_mut_ptr(), stride)
+            };
+        }
         for other in others.chunks_exact_mut(stride) {
             other.copy_from_slice(first);
         }
@@ -148,6 +162,9 @@ impl Image {
         }
         let mut changed = false;
         for (index, new) in value.enumerate() {
+            if let Some(original) = &self.original {
+                word_at(original, offset + index * 8).store(new, Relaxed);
+            }
             for node in 0..self.shape.nodes {
                 let word = self.at(node, offset + index * 8);
                 if word.load(Relaxed) != new {
@@ -160,13 +177,8 @@ impl Image {
     }
 
     fn at(&self, node: usize, offset: usize) -> &AtomicU64 {
-        debug_assert!(offset < self.shape.stride() && offset.is_multiple_of(8));
-        // SAFETY: an aligned word of the mapping.
-        unsafe {
-            AtomicU64::from_ptr(
-                self.map.as_mut_ptr().add((node << self.shape.shift) + offset).cast(),
-            )
-        }
+        debug_assert!(offset < self.shape.stride());
+        word_at(&self.map, (node << self.shape.shift) + offset)
     }
 
     /// In a child of `fork`: a file of its own, in whose copies nothing was written yet. `place` says
@@ -180,25 +192,23 @@ impl Image {
         let file = new_file(name, self.shape)?;
         map_copies(&file, self.shape, base)?;
         place();
-        let len = self.map.len();
-        let mut written = 0;
-        while written < len {
-            // SAFETY: reads the image's own mapping.
-            let n = unsafe {
-                let from = self.map.as_ptr().add(written);
-                libc::write(file.as_raw_fd(), from.cast(), len - written)
-            };
-            match usize::try_from(n) {
-                Ok(n) => written += n,
-                Err(_) => return Err(io::Error::last_os_error()),
-            }
+        let image = self.original.as_ref().unwrap_or(&self.map);
+        // SAFETY: the image's own mapping, of one node at least; this process has one thread.
+        let image = unsafe { core::slice::from_raw_parts(image.as_ptr(), self.shape.stride()) };
+        for _ in 0..self.shape.nodes {
+            (&file).write_all(image)?;
         }
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         // SAFETY: over the image's own mapping.
-        unsafe { map_fixed(self.map.as_mut_ptr(), len, flags, &file, 0) }?;
-        self.forks.store(fork::forks(), Relaxed);
-        Ok(())
+        unsafe { map_fixed(self.map.as_mut_ptr(), self.map.len(), flags, &file, 0) }
     }
+}
+
+/// The word at `offset` of a mapping.
+fn word_at(map: &MmapRaw, offset: usize) -> &AtomicU64 {
+    debug_assert!(offset < map.len() && offset.is_multiple_of(8));
+    // SAFETY: an aligned word of the mapping.
+    unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(offset).cast()) }
 }
 
 /// A file of memory, with room for the image of each node.

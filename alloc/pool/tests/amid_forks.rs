@@ -11,7 +11,7 @@ use core::sync::atomic::{
 use core::time::Duration;
 use std::sync::OnceLock;
 use std::time::Instant;
-use support::{in_child, rerun_well, word};
+use support::{in_child, rerun_well, wait_for, word};
 
 fn small(name: &str) -> cidpool::Builder {
     Pool::builder(16384).name(name).ranges_max(16)
@@ -92,13 +92,16 @@ fn handlers_of_a_fork_use_pools() {
     assert_eq!(HANDLED.load(Relaxed), 2, "before and after");
 }
 
-/// Pipe over which a child is told to go on.
-static GO_ON: AtomicI32 = AtomicI32::new(-1);
+/// Pipe over which a child is told to go on: the end to read from, and the one to write to.
+static GO_ON: [AtomicI32; 2] = [const { AtomicI32::new(-1) }; 2];
 
 extern "C" fn wait_in_child() {
     let mut byte = 0u8;
-    // SAFETY: reads a byte from a pipe of this program.
-    unsafe { libc::read(GO_ON.load(Relaxed), (&raw mut byte).cast(), 1) };
+    // SAFETY: reads a byte from a pipe of this program, of which it keeps no end that is written to.
+    unsafe {
+        libc::close(GO_ON[1].load(Relaxed));
+        libc::read(GO_ON[0].load(Relaxed), (&raw mut byte).cast(), 1);
+    }
 }
 
 #[test]
@@ -116,13 +119,14 @@ fn a_child_comes_late() {
         // Before pools have theirs: children run it before that.
         libc::pthread_atfork(None, None, Some(wait_in_child));
     }
-    GO_ON.store(ends[0], Relaxed);
+    GO_ON.iter().zip(ends).for_each(|(end, number)| end.store(number, Relaxed));
     let of = |byte| u64::from_ne_bytes([byte; 8]);
-    let pool = Pool::builder(64).populate(Populate::Image).fork(Fork::Wiped);
+    // Of two items: the one that is freed is the next one.
+    let pool = Pool::builder(2048).stride(4096).ranges_max(1);
+    let pool = pool.populate(Populate::Image).fork(Fork::Wiped);
     let pool = pool.initialise(|range| range.bytes().fill(1)).build().unwrap();
     let all = |item, value| pool.copies(item).all(|(_, copy)| word(copy).load(Relaxed) == value);
-    // The first one of a range comes from elsewhere than those that follow.
-    let [_, item, kept] = [1, 2, 7].map(|byte| pool.allocate_init(&[byte; 64]).unwrap());
+    let [item, kept] = [2, 7].map(|byte| pool.allocate_init(&[byte; 64]).unwrap());
     // SAFETY: the child ends with what it found; the parent's item is freed once.
     unsafe {
         let child = libc::fork();
@@ -132,8 +136,7 @@ fn a_child_comes_late() {
         pool.free(item);
         let again = pool.allocate_init(&[3; 64]).unwrap();
         assert_eq!(libc::write(ends[1], b"x".as_ptr().cast(), 1), 1);
-        let mut status = 0;
-        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+        let status = wait_for(child);
         assert_eq!(again, item, "the child cannot see what is amiss");
         assert!(all(again, of(3)));
         assert_eq!(status, 0, "the child has what its parent wrote after the fork");

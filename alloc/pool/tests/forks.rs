@@ -9,12 +9,21 @@ use cidpool::{
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use std::collections::HashSet;
-use support::{Stop, in_child, rerun_well, signal_in_child, word};
+use support::{Stop, in_child, rerun_well, signal_in_child, wait_for, word};
 
 const POPULATES: [Populate; 2] = [Populate::Zero, Populate::Image];
 
 fn pool(fork: Fork, populate: Populate) -> Pool {
-    let builder = Pool::builder(64).fork(fork).populate(populate);
+    made(Pool::builder(64), fork, populate)
+}
+
+/// A pool of two items: one that is freed is the next one, on whichever cid the thread is then.
+fn pair(fork: Fork, populate: Populate) -> Pool {
+    made(Pool::builder(2048).stride(4096).ranges_max(1), fork, populate)
+}
+
+fn made(builder: cidpool::Builder, fork: Fork, populate: Populate) -> Pool {
+    let builder = builder.fork(fork).populate(populate);
     if populate == Populate::Zero {
         return builder.build().unwrap();
     }
@@ -69,7 +78,7 @@ fn a_copied_pool_is_the_child_s_own_from_then_on() {
 #[test]
 fn what_the_parent_initialises_afterwards_the_child_does_not_see() {
     for populate in POPULATES {
-        let pool = pool(Fork::Copied, populate);
+        let pool = pair(Fork::Copied, populate);
         let (kept, spare) = (pool.allocate().unwrap(), pool.allocate().unwrap());
         free(&pool, spare);
         let mut ends = [0; 2];
@@ -79,6 +88,8 @@ fn what_the_parent_initialises_afterwards_the_child_does_not_see() {
             let child = libc::fork();
             if child == 0 {
                 let mut byte = 0u8;
+                // Or nobody would ever tell it that the parent has failed.
+                libc::close(ends[1]);
                 libc::read(ends[0], (&raw mut byte).cast(), 1);
                 // The spare one is free in the child: but nobody wrote to it.
                 libc::_exit(i32::from(!all(&pool, spare, initial(populate))));
@@ -87,14 +98,25 @@ fn what_the_parent_initialises_afterwards_the_child_does_not_see() {
             let again = pool.allocate_init(&[6; 64]).unwrap();
             assert!(all(&pool, again, value));
             assert_eq!(libc::write(ends[1], b"x".as_ptr().cast(), 1), 1);
-            let mut status = 0;
-            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-            assert_eq!(status, 0, "{populate:?}");
+            assert_eq!(wait_for(child), 0, "{populate:?}");
             assert_eq!(again, spare);
             free(&pool, again);
         }
         free(&pool, kept);
     }
+}
+
+#[test]
+fn what_was_initialised_between_two_forks_the_second_child_has() {
+    let pool = pool(Fork::Wiped, Populate::Image);
+    let first = pool.allocate_init(&[1; 64]).unwrap();
+    in_child(|| all(&pool, first, u64::from_ne_bytes([1; 8])));
+    let second = pool.allocate_init(&[2; 64]).unwrap();
+    in_child(|| {
+        all(&pool, first, u64::from_ne_bytes([1; 8]))
+            && all(&pool, second, u64::from_ne_bytes([2; 8]))
+    });
+    [first, second].into_iter().for_each(|item| free(&pool, item));
 }
 
 #[test]

@@ -62,4 +62,8 @@ fn nothing_is_allocated_under_the_lock() {
         }
     }
     assert_eq!(UNDER_THE_LOCK.load(Relaxed), 0, "allocations and frees with signals blocked");
+    // It would be seen: an initialiser runs without the lock, but with signals blocked as well.
+    let pool = Pool::builder(1024).populate(Populate::Image).initialise(|_| drop(vec![1; 100]));
+    let _ = pool.build().unwrap().allocate().unwrap();
+    assert!(UNDER_THE_LOCK.load(Relaxed) > 0, "nobody looks whether signals are blocked");
 }

@@ -34,7 +34,11 @@ fn shop() -> PerCid<Shop> {
 
 /// Does `operation` until the thread stays on one cid meanwhile, as `same` says.
 fn settled<T>(mut operation: impl FnMut() -> Option<T>) -> T {
-    core::iter::repeat_with(&mut operation).flatten().next().expect("it is repeated")
+    core::iter::repeat_with(&mut operation)
+        .take(10_000)
+        .flatten()
+        .next()
+        .expect("it comes to an end")
 }
 
 #[test]

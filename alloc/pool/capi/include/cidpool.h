@@ -257,8 +257,10 @@ int cidpool_attr_set_populate_policy(struct cidpool_attr *attr, int policy);
 /**
  * What fills the image of each new range: `len` bytes at `addr`, which are zero before; null for
  * nothing. `cpu` is always -1: there is one image for all copies. Any value but 0 says that it
- * could not; then the pool has no more items from then on (`ENOMEM`). It is called under the
- * library's lock, by whichever thread needs the range: it must not use pools, nor fork. With
+ * could not; then the pool has no more items from then on (`ENOMEM`). It is called
+ * with signals blocked, by whichever thread needs the range, and for different pools by several
+ * threads at once: it must allow that. It must not allocate from this pool, nor from one whose own
+ * function comes back to this one, nor fork. With
  * `CIDPOOL_POPULATE_COW_ZERO` there is no image, and `cidpool_create` fails.
  *
  * Returns 0, or -1 and `errno`:

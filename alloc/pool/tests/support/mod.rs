@@ -7,16 +7,19 @@ use core::time::Duration;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-/// Runs the ignored test `name` of the calling test program in a process of its own.
+/// Runs the ignored test `name` of the calling test program in a process of its own, which is ended if it
+/// hangs.
 pub(crate) fn rerun(name: &str, environment: &[(&str, &str)]) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new("timeout")
+        .args(["-k", "5", "300"])
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
         .envs(environment.iter().copied())
         .output()
         .unwrap()
 }
 
-/// As [`rerun`], which must succeed.
+/// As [`rerun`], which must succeed. Says what it skipped.
 #[track_caller]
 pub(crate) fn rerun_well(name: &str, environment: &[(&str, &str)]) {
     let output = rerun(name, environment);
@@ -24,12 +27,13 @@ pub(crate) fn rerun_well(name: &str, environment: &[(&str, &str)]) {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{name} {environment:?}: {}\n{out}{err}", output.status);
     assert!(out.contains("1 passed"), "{name} was not run:\n{out}");
+    out.lines().filter(|line| line.contains("skipped:")).for_each(|line| eprintln!("{line}"));
 }
 
 /// The wait status of a child that ends by itself. One that waits for a thread that it does not have
 /// never does, and may have blocked all signals but one.
 #[track_caller]
-fn wait_for(child: libc::pid_t) -> libc::c_int {
+pub(crate) fn wait_for(child: libc::pid_t) -> libc::c_int {
     assert!(child > 0, "no child");
     let (begin, mut status) = (Instant::now(), 0);
     loop {
@@ -65,19 +69,17 @@ pub(crate) fn in_child(what: impl FnOnce() -> bool) {
 /// The signal that ended the child that runs `what`, or 0.
 pub(crate) fn signal_in_child(what: impl FnOnce()) -> i32 {
     // SAFETY: as in `in_child`.
-    unsafe {
+    let child = unsafe {
         match libc::fork() {
             0 => {
                 what();
                 libc::_exit(0)
             }
-            child => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-                if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
-            }
+            child => child,
         }
-    }
+    };
+    let status = wait_for(child);
+    if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
 }
 
 /// The word at `copy`.
