@@ -12,11 +12,12 @@
 //! runs on; only local bitmaps need the owner's cid, and their sections check it.
 
 use crate::ids::{PageId, ShardId, SizeClass};
+use crate::ops_count::OpsCount;
 use crate::region::Region;
 use crate::size_class::CLASSES;
 use crate::span::Span;
 use rseq_sys::sync::{
-    AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
@@ -32,9 +33,7 @@ pub struct ClassCounters {
     /// Objects sent home by flushes.
     pub flushed: AtomicU64,
     /// Fast pops and pushes seen in the header so far.
-    pub fast_ops: AtomicI64,
-    /// The header's count when it was last looked at.
-    pub ops_seen: AtomicU32,
+    pub fast_ops: OpsCount,
 }
 
 /// What an arena knows of one class.
@@ -60,9 +59,8 @@ pub struct ClassState {
 pub struct HomewardState {
     /// The header's count when the shard was last tidied.
     pub ops_at_tidy: AtomicU32,
-    ops_seen: AtomicU32,
     /// Frees that left their object in a slot, as seen so far.
-    pub waited: AtomicI64,
+    pub waited: OpsCount,
     /// Frees that sent their object home at once.
     pub straight: AtomicU64,
     /// Batches that were sent home.
@@ -75,26 +73,16 @@ impl HomewardState {
     const fn new() -> Self {
         Self {
             ops_at_tidy: AtomicU32::new(0),
-            ops_seen: AtomicU32::new(0),
-            waited: AtomicI64::new(0),
+            waited: OpsCount::new(),
             straight: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
     }
-    /// Adds what the header's count says to the frees, as [`ClassState::see_ops`] does.
-    pub fn see_ops(&self, ops: u32) {
-        let seen = self.ops_seen.swap(ops, Relaxed);
-        self.waited.fetch_add(i64::from(ops.wrapping_sub(seen).cast_signed()), Relaxed);
-    }
-    /// The header's count begins at 0 again.
-    pub fn start_over(&self) {
-        self.ops_seen.store(0, Relaxed);
-    }
     /// Frees of objects of other nodes, as far as seen.
     #[must_use]
     pub fn frees(&self) -> u64 {
-        u64::try_from(self.waited.load(Relaxed)).unwrap_or(0) + self.straight.load(Relaxed)
+        self.waited.get() + self.straight.load(Relaxed)
     }
 }
 
@@ -133,8 +121,7 @@ impl Arena {
             refilled: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             flushed: AtomicU64::new(0),
-            fast_ops: AtomicI64::new(0),
-            ops_seen: AtomicU32::new(0),
+            fast_ops: OpsCount::new(),
         };
         Self {
             id: AtomicU32::new(0),
@@ -299,14 +286,5 @@ impl ClassState {
     pub fn swept(&self, walked: u32) {
         self.empties.store(0, Relaxed);
         self.sweep_at.store((walked / 4).max(SWEEP_MIN), Relaxed);
-    }
-
-    /// Adds what the header's count says to the fast operations.
-    pub fn see_ops(&self, ops: u32) {
-        let counters = &self.counters;
-        let seen = counters.ops_seen.swap(ops, Relaxed);
-        // Signed: two observers may swap in the wrong order, and the next one corrects it.
-        let delta = ops.wrapping_sub(seen).cast_signed();
-        counters.fast_ops.fetch_add(i64::from(delta), Relaxed);
     }
 }

@@ -41,7 +41,7 @@ pub fn adjust(shard: &Shard<'_>, class: SizeClass, miss: Miss) -> usize {
     };
     let info = class.info();
     let state = shard.arena.class(class);
-    state.see_ops(header.ops());
+    state.counters.fast_ops.see(header.ops());
     let alternates = state.last_miss.swap(miss as u8, Relaxed) != miss as u8;
     if header.shape() == INACTIVE.shape() {
         let capacity = info.capacity_min;

@@ -62,6 +62,7 @@ pub mod malloc;
 pub mod marks;
 pub mod mixed;
 pub mod nodes;
+pub mod ops_count;
 pub mod options;
 pub mod os;
 pub mod page_heap;

@@ -313,8 +313,7 @@ impl<'a> Shard<'a> {
             if header.shape() == INACTIVE.shape() {
                 continue;
             }
-            self.arena.class(class).see_ops(header.ops());
-            self.arena.class(class).counters.ops_seen.store(0, Ordering::Relaxed);
+            self.arena.class(class).counters.fast_ops.start_over(header.ops());
             let begin = class.info().begin as usize;
             let count = header.current() as usize - begin;
             // SAFETY: after the fence nobody else reaches the slots; they hold `count` objects.
@@ -323,8 +322,7 @@ impl<'a> Shard<'a> {
             take(class, objects);
         }
         let header = Header(headers[HOMEWARD].swap(INACTIVE.0, Ordering::Relaxed));
-        self.arena.homeward.see_ops(header.ops());
-        self.arena.homeward.start_over();
+        self.arena.homeward.waited.start_over(header.ops());
         let count = header.current().saturating_sub(HOMEWARD_BEGIN) as usize;
         let first = base.wrapping_add(HOMEWARD_BEGIN as usize).cast::<usize>();
         // SAFETY: as above; a header without slots has none before its first one.

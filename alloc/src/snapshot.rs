@@ -113,9 +113,7 @@ impl Events {
     /// Adds what the arena of one shard counted of `class`.
     pub fn add(&mut self, arena: &Arena, class: SizeClass) {
         let counters = &arena.class(class).counters;
-        let fast = counters.fast_ops.load(Relaxed);
-        // Two observers of a header may have it below what it was, for a moment.
-        self.fast_ops += u64::try_from(fast).unwrap_or(0);
+        self.fast_ops += counters.fast_ops.get();
         self.refills += counters.refills.load(Relaxed);
         self.flushes += counters.flushes.load(Relaxed);
         self.moved += counters.refilled.load(Relaxed) + counters.flushed.load(Relaxed);
@@ -162,7 +160,7 @@ fn cached(shard: &Shard<'_>, class: SizeClass) -> (usize, usize) {
 
 fn see_homeward_ops(shard: &Shard<'_>) {
     if let Some(header) = shard.homeward_header() {
-        shard.arena.homeward.see_ops(header.ops());
+        shard.arena.homeward.waited.see(header.ops());
     }
 }
 
@@ -352,7 +350,7 @@ impl Snapshot {
             self.metadata_bytes += HEADERS * size_of::<u64>();
             for class in classes() {
                 if let Some(header) = shard.header(class) {
-                    shard.arena.class(class).see_ops(header.ops());
+                    shard.arena.class(class).counters.fast_ops.see(header.ops());
                 }
                 let (objects, slots) = cached(&shard, class);
                 self.classes[class.index()].cached += objects;
