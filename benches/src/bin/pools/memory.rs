@@ -94,11 +94,12 @@ impl Sets for Counters<COUNTERS> {
     }
 }
 
-/// KiB of the process that are resident.
+/// KiB of the process that are resident, but for pages of files: how many of those the kernel maps around a
+/// fault differs from launch to launch.
 fn resident_kib() -> Result<u64, String> {
     let path = "/proc/self/smaps_rollup";
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"));
     let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok());
     kib.ok_or_else(|| format!("{path} does not say what is resident"))
 }

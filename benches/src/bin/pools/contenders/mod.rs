@@ -76,7 +76,7 @@ const PAYLOAD: usize = 32;
 
 /// Events that a buffer has room for.
 const EVENTS: usize = 2048;
-/// Bytes of a cid's ring: with two cids as much memory as a buffer has.
+/// Bytes of a cid's ring: two have somewhat less memory than a buffer.
 const RING: usize = 32 << 10;
 
 fn pool_of_rings() -> Pool {
