@@ -11,7 +11,7 @@ use core::sync::atomic::{
 use core::time::Duration;
 use std::sync::OnceLock;
 use std::time::Instant;
-use support::{in_child, rerun_well, wait_for, word};
+use support::{in_child, rerun_well, until, wait_for, word};
 
 fn small(name: &str) -> cidpool::Builder {
     Pool::builder(16384).name(name).ranges_max(16)
@@ -43,9 +43,7 @@ fn while_an_initialiser_runs_others_fork_and_use_pools() {
     let pool = pool.build().unwrap();
     std::thread::scope(|scope| {
         let users = [0, 1].map(|_| scope.spawn(|| pool.allocate().unwrap()));
-        while !IS_IN.load(SeqCst) {
-            std::thread::yield_now();
-        }
+        until(|| IS_IN.load(SeqCst));
         in_child(|| {
             // Whose initialiser the other thread is in, which the child does not have.
             HAVE_FORKED.store(true, SeqCst);

@@ -7,7 +7,7 @@ use cidpool::{AllocateError, Item, Pool, PoolSet, Populate, Source, sections};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use core::time::Duration;
 use std::sync::mpsc;
-use support::{rerun_well, word};
+use support::{rerun_well, until, word};
 
 fn free(pool: &Pool, item: Item) {
     // SAFETY: tests pass items that are theirs.
@@ -34,9 +34,7 @@ fn allocation_and_free_go_on_while_the_lock_is_held() {
         .unwrap();
     std::thread::scope(|scope| {
         let held = scope.spawn(|| slow.allocate().map(|item| free(&slow, item)));
-        while !IN_THE_LOCK.load(Acquire) {
-            std::thread::yield_now();
-        }
+        until(|| IN_THE_LOCK.load(Acquire));
         let (done, wait) = mpsc::channel();
         for _ in 0..4 {
             let (pool, done) = (&pool, done.clone());

@@ -17,7 +17,8 @@ impl Program {
         compile(source, linked).map(Self)
     }
     fn command(&self, cids: &str) -> Command {
-        let mut command = Command::new(&self.0);
+        let mut command = Command::new("timeout");
+        command.args(["-k", "5", "300"]).arg(&self.0);
         // The library reports variables of its prefix that it does not know.
         let ours = std::env::vars_os().map(|(name, _)| name);
         for name in ours.filter(|name| name.as_encoded_bytes().starts_with(b"CIDALLOC_")) {

@@ -82,6 +82,16 @@ pub(crate) fn signal_in_child(what: impl FnOnce()) -> i32 {
     if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
 }
 
+/// Waits until it is so: another thread makes it so, unless that one has failed.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "in vain");
+        std::thread::yield_now();
+    }
+}
+
 /// The word at `copy`.
 pub(crate) fn word<'a>(copy: NonNull<u8>) -> &'a AtomicU64 {
     // SAFETY: tests pass copies of items that are theirs, of 8 bytes at least.
