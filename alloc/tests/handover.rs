@@ -6,6 +6,7 @@ use cidalloc::leases::COUNTERS;
 use cidalloc::slots::CIDS;
 use cidalloc::{free, malloc};
 use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Barrier;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -81,10 +82,18 @@ fn leases_are_handed_on_parked_and_taken_over() {
     for _ in 0..1000 {
         work();
         let Some(lease) = handover::park() else { continue };
+        let more = CIDS.allowed() + 1;
+        // On a busy machine the first would else be gone before the last one begins.
+        let all_worked = Barrier::new(more as usize);
         thread::scope(|scope| {
-            let more = CIDS.allowed() + 1;
-            let others: Vec<_> =
-                (0..more).map(|_| scope.spawn(|| (0..20).for_each(|_| work()))).collect();
+            let others: Vec<_> = (0..more)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..20).for_each(|_| work());
+                        all_worked.wait();
+                    })
+                })
+                .collect();
             // Joined one by one: the scope alone does not wait for the ends of its threads.
             others.into_iter().for_each(|other| other.join().expect("it ends"));
         });
