@@ -9,7 +9,8 @@
 //!
 //! A section that hits counts in the header's word, and who comes by on a slow path looks at it.
 //! That one may have been held up since: what it read is behind what others noted, by as much as
-//! its cid did meanwhile, and says nothing.
+//! its cid did meanwhile, and says nothing. Only one that was held up while the header began anew
+//! may count what ended a second time.
 
 use rseq_sys::sync::{
     AtomicU64,

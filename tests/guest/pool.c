@@ -15,9 +15,9 @@
  *   child        a child of fork writes every copy, from another node
  *
  * In each a page is on the node of its copy, if nobody wrote a copy it has none (or few, see `unwritten`
- * below), and what was added is there, by nodes. A node without memory cannot be bound to: what its own threads write first is
- * on the nearest one that has some. Pools of `none` are not bound: that something of theirs is on
- * another node shows that this would be seen.
+ * below), and what was added is there, by nodes. A node without memory cannot be bound to: what its own
+ * threads write first is on the nearest one that has some. Pools of `none` are not bound: that something
+ * of theirs is on another node shows that this would be seen.
  *
  * A thread with an emulated cid learns of a move by a slow operation, so there it makes one.
  * Needs numa_balancing=disable, or the kernel moves pages.

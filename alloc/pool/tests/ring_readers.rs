@@ -8,12 +8,10 @@ mod support;
 use cidpool::ring::{Drained, Reader, Refused, Ring, Snapshot, WhenFull};
 use cidpool::{Pool, Source};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use core::time::Duration;
 use sources::{interrupted, source};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
-use std::time::Instant;
-use support::{Stop, in_child};
+use support::{Stop, in_child, until};
 
 under_each_source!(
     a_snapshot_finds_what_is_whole_while_a_reader_passes_it,
@@ -39,11 +37,7 @@ fn append() -> Result<(), Refused> {
 }
 
 fn wait_until_so_many_are_unread(most: u64) {
-    let begin = Instant::now();
-    while APPENDED.load(SeqCst) > DRAINED.load(SeqCst) + most {
-        assert!(begin.elapsed() < Duration::from_secs(60), "a record was lost");
-        thread::yield_now();
-    }
+    until(|| APPENDED.load(SeqCst) <= DRAINED.load(SeqCst) + most);
 }
 
 /// Runs `work`, and above it, again and again, a handler that appends a record and returns when a
